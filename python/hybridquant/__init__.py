@@ -1,0 +1,1 @@
+"""Quantization of CNN-transformer hybrid vision transformers."""
