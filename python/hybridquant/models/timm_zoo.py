@@ -1,0 +1,59 @@
+"""Models of timm; the functions are those of ``zoo.Zoo``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import timm
+from torch import nn
+
+from hybridquant.data.data_config import DataConfig
+from hybridquant.models.errors import reject
+
+HUB = "the Hugging Face hub"
+
+
+def names() -> list[str]:
+    """Return the names of all architectures."""
+    return list(timm.list_models())
+
+
+def knows(name: str) -> bool:
+    """Return whether ``name`` is an architecture, with or without the tag of its weights."""
+    return bool(timm.is_model(name))
+
+
+def build(name: str, num_classes: int | None, pretrained: bool) -> nn.Module:
+    """Return the model, with timm's weights where ``pretrained``, else random.
+
+    Raises:
+        OSError: If the weights cannot be downloaded.
+        ValueError: If there are no weights, or the tag in the name is unknown.
+    """
+    architecture, _, tag = name.partition(".")
+    if tag and name not in timm.list_pretrained(f"{architecture}.*"):
+        tagged = ", ".join(timm.list_pretrained(f"{architecture}.*"))
+        reject("name", f"be {architecture} or one of its weights ({tagged})", repr(name))
+    if pretrained and not timm.models.is_model_pretrained(name):
+        reject("pretrained", f"be False for {name}, which has no weights", "True")
+    options: dict[str, Any] = {} if num_classes is None else {"num_classes": num_classes}
+    model: nn.Module = timm.create_model(name, pretrained=pretrained, **options)
+    return model
+
+
+def num_classes(name: str) -> int:
+    """Return the size of the classifier by default."""
+    return int(timm.get_pretrained_cfg_value(name, "num_classes"))
+
+
+def classifier(module: nn.Module) -> str:
+    """Return the path of the layer that gives the logits; the first where there are two."""
+    config: Any = module.pretrained_cfg
+    paths = config["classifier"]
+    return str(paths if isinstance(paths, str) else paths[0])
+
+
+def data_config(name: str, module: nn.Module) -> DataConfig:
+    """Return how timm evaluates the model."""
+    del name
+    return DataConfig.from_mapping(timm.data.resolve_model_data_config(module))
