@@ -5,13 +5,13 @@ from __future__ import annotations
 import hashlib
 import io
 import struct
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
 from hybridquant.data.data_config import DataConfig
@@ -31,6 +31,8 @@ _DECODE_ERRORS = (
 class ImageData:
     """Images for calibration or evaluation, decoded and preprocessed when asked for.
 
+    ``load_data`` makes it. It can be gone through as often as needed.
+
     Args:
         source: Where the images come from.
         config: What the model expects.
@@ -47,11 +49,11 @@ class ImageData:
         classes: tuple[str, ...] | None,
         description: str,
     ) -> None:
+        self.config = config
+        self.classes = classes
         self._source = source
         self._labels = labels
         self._description = description
-        self.config = config
-        self.classes = classes
 
     def __len__(self) -> int:
         """Return the number of images."""
@@ -76,11 +78,11 @@ class ImageData:
     def sha256(self) -> str:
         """Hash over the images' bytes and labels in their order; reads every image once."""
         digest = hashlib.sha256()
-        for index in range(len(self)):
-            content = self._read(index)
-            data = content if isinstance(content, bytes) else content.tobytes()
-            digest.update(struct.pack("<qQ", self._label(index), len(data)))
-            digest.update(data)
+        for position in range(len(self)):
+            item = self._read(position)
+            content = item if isinstance(item, bytes) else item.tobytes()
+            digest.update(struct.pack("<qQ", self._label(position), len(content)))
+            digest.update(content)
         return digest.hexdigest()
 
     def batches(self, batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:
@@ -90,8 +92,8 @@ class ImageData:
             batch_size: Images a batch; the last batch may have fewer.
 
         Raises:
-            ValueError: If ``batch_size`` is below 1, or an image cannot be decoded; the text
-                names the image.
+            ValueError: If ``batch_size`` is below 1, or an image cannot be decoded or has
+                another form than the model expects; the text names the image.
             OSError: If an image cannot be read.
         """
         if batch_size < 1:
@@ -100,56 +102,72 @@ class ImageData:
         return self._batches(batch_size)
 
     def _batches(self, batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:
-        transform = _transform(self.config)
         for start in range(0, len(self), batch_size):
-            indices = range(start, min(start + batch_size, len(self)))
-            images = [self._image(index, transform) for index in indices]
-            yield torch.stack(images), torch.tensor([self._label(index) for index in indices])
+            positions = range(start, min(start + batch_size, len(self)))
+            images = [self._image(position) for position in positions]
+            yield torch.stack(images), torch.tensor([self._label(i) for i in positions])
 
-    def _image(self, index: int, transform: Callable[[Image.Image], Tensor]) -> Tensor:
-        content = self._read(index)
-        if not isinstance(content, bytes) and content.dtype == np.float32:
-            return torch.from_numpy(content.copy())
-        try:
-            return transform(_pixels(content))
-        except _DECODE_ERRORS as error:
+    def _image(self, position: int) -> Tensor:
+        item = self._read(position)
+        if isinstance(item, bytes) or item.dtype == np.uint8:
+            return self._preprocessed(item, position)
+        if item.shape != self.config.input_size:
             msg = (
-                "ImageData: image must be a whole JPEG, PNG or other file that Pillow reads, got "
-                f"{self._source.names[index]!r} in {self._description} ({error}); "
-                "replace or remove it"
+                f"ImageData: image must be {list(self.config.input_size)} for this model, got "
+                f"{list(item.shape)} in {self._place(position)}; preprocess it for this model"
+            )
+            raise ValueError(msg)
+        return torch.from_numpy(item.copy())
+
+    def _preprocessed(self, item: Item, position: int) -> Tensor:
+        try:
+            image: Tensor = self._transform(_pixels(item))
+        except _DECODE_ERRORS as error:
+            # The first kind has the address of a buffer in its text.
+            is_unknown = isinstance(error, UnidentifiedImageError)
+            reason = "of no format known to Pillow" if is_unknown else error
+            msg = (
+                "ImageData: image must be a whole image file, got "
+                f"{self._place(position)} ({reason}); replace or remove it"
             )
             raise ValueError(msg) from error
+        return image
 
-    def _read(self, index: int) -> Item:
+    def _read(self, position: int) -> Item:
         try:
-            return self._source.read(index)
+            return self._source.read(position)
         except OSError as error:
-            msg = (
-                f"ImageData: image must be readable, got {self._source.names[index]!r} in "
-                f"{self._description} ({error.strerror or error})"
-            )
+            reason = error.strerror or error
+            msg = f"ImageData: image must be readable, got {self._place(position)} ({reason})"
             raise OSError(msg) from error
 
-    def _label(self, index: int) -> int:
-        return -1 if self._labels is None else self._labels[index]
+    def _label(self, position: int) -> int:
+        return -1 if self._labels is None else self._labels[position]
+
+    def _place(self, position: int) -> str:
+        return f"{self._source.names[position]} of {self._description}"
+
+    @cached_property
+    def _transform(self) -> Any:
+        # Imported here: timm takes seconds and `import hybridquant` should not.
+        from timm.data import create_transform
+
+        config = self.config
+        if config.input_size[0] != 3:
+            msg = f"ImageData: model must take 3 channels, got {config.input_size[0]}"
+            raise TypeError(msg)
+        return create_transform(
+            config.input_size,
+            is_training=False,
+            interpolation=config.interpolation,
+            mean=config.mean,
+            std=config.std,
+            crop_pct=config.crop_pct,
+            crop_mode=config.crop_mode,
+        )
 
 
-def _pixels(content: Item) -> Image.Image:
-    image = Image.open(io.BytesIO(content)) if isinstance(content, bytes) else content
-    return image.convert("RGB") if isinstance(image, Image.Image) else Image.fromarray(image)
-
-
-def _transform(config: DataConfig) -> Callable[[Image.Image], Tensor]:
-    # Imported here: timm takes seconds and `import hybridquant` should not.
-    from timm.data import create_transform
-
-    transform: Any = create_transform(
-        config.input_size,
-        is_training=False,
-        interpolation=config.interpolation,
-        mean=config.mean,
-        std=config.std,
-        crop_pct=config.crop_pct,
-        crop_mode=config.crop_mode,
-    )
-    return lambda image: transform(image)
+def _pixels(item: Item) -> Image.Image:
+    if isinstance(item, bytes):
+        return Image.open(io.BytesIO(item)).convert("RGB")
+    return Image.fromarray(item)

@@ -1,10 +1,10 @@
-"""What every kind of image source offers."""
+"""Where images come from: what every kind of source has in common."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from pathlib import Path
-from typing import NoReturn, Protocol
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,30 +15,30 @@ Item = bytes | NDArray[np.uint8] | NDArray[np.float32]
 IMAGE_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".ppm", ".webp")
 
 
-class Source(Protocol):
-    """A sequence of images with their names and, where known, what they show.
+@dataclass(frozen=True)
+class Source:
+    """A sequence of images that are read one at a time.
 
-    ``targets`` holds a class name (str) or a class index (int) for each image; None where the
-    images have no labels.
+    Args:
+        names: Where each image lies, for error texts.
+        targets: Class name (str) or class index (int) of each image; None without labels.
+        read: Returns an image by its position, or raises OSError.
+        gather: Returns several images by their positions, for sources where one pass over all
+            is much cheaper than single reads.
     """
 
-    @property
-    def names(self) -> Sequence[str]:
-        """Where each image lies, for error texts."""
-
-    @property
-    def targets(self) -> Sequence[str] | Sequence[int] | None:
-        """What each image shows."""
-
-    def read(self, index: int) -> Item:
-        """Return image ``index``.
-
-        Raises:
-            OSError: If it cannot be read.
-        """
+    names: Sequence[str]
+    targets: Sequence[str | int] | None
+    read: Callable[[int], Item]
+    gather: Callable[[Sequence[int]], Sequence[Item]] | None = None
 
     def take(self, order: Sequence[int]) -> Source:
         """Return the source of only these images, in this order."""
+        names = [self.names[i] for i in order]
+        targets = None if self.targets is None else [self.targets[i] for i in order]
+        if self.gather is not None:
+            return Source(names, targets, self.gather(order).__getitem__)
+        return Source(names, targets, lambda position: self.read(order[position]))
 
 
 def reject(argument: str, requirement: str, got: str, remedy: str = "") -> NoReturn:
@@ -66,10 +66,3 @@ def first_few(names: Sequence[str], limit: int = 3) -> str:
     """
     text = ", ".join(names[:limit])
     return text if len(names) <= limit else f"{text} and {len(names) - limit} more"
-
-
-def read_slice(path: Path, offset: int, size: int) -> bytes:
-    """Return ``size`` bytes of a file from ``offset`` on."""
-    with path.open("rb") as file:
-        file.seek(offset)
-        return file.read(size)

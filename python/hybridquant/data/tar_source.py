@@ -6,13 +6,13 @@ import tarfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from hybridquant.data.source import first_few, is_image, read_slice, reject
+from hybridquant.data.source import Source, first_few, is_image, reject
 
 _BLOCK = 512
 
 
-class TarSource:
-    """The images of an uncompressed tar, in archive order.
+def open_tar(path: Path) -> Source:
+    """Return the images of an uncompressed tar, in archive order.
 
     Members are ``class/name.ext`` or ``split/class/name.ext`` with one split, or ``name.ext`` for
     images without labels. Other files in the archive are passed over.
@@ -24,27 +24,13 @@ class TarSource:
         OSError: If the archive cannot be read.
         ValueError: If it is no tar, cut short, or laid out in another way.
     """
+    members = [member for member in _members(path) if is_image(member.name)]
+    names = [member.name.removeprefix("./") for member in members]
 
-    def __init__(self, path: Path) -> None:
-        members = [member for member in _members(path) if is_image(member.name)]
-        self._path = path
-        self._places = [(member.offset_data, member.size) for member in members]
-        self.names: Sequence[str] = [member.name.removeprefix("./") for member in members]
-        self.targets: Sequence[str] | None = _classes(path, self.names)
+    def read(position: int) -> bytes:
+        return _read_slice(path, members[position].offset_data, members[position].size)
 
-    def read(self, index: int) -> bytes:
-        """Return the encoded image ``index``."""
-        offset, size = self._places[index]
-        return read_slice(self._path, offset, size)
-
-    def take(self, order: Sequence[int]) -> TarSource:
-        """Return the source of only these images, in this order."""
-        taken = TarSource.__new__(TarSource)
-        taken._path = self._path
-        taken._places = [self._places[i] for i in order]
-        taken.names = [self.names[i] for i in order]
-        taken.targets = None if self.targets is None else [self.targets[i] for i in order]
-        return taken
+    return Source(names, _classes(path, names), read)
 
 
 def _members(path: Path) -> list[tarfile.TarInfo]:
@@ -57,26 +43,32 @@ def _members(path: Path) -> list[tarfile.TarInfo]:
         with tarfile.open(path, "r:") as archive:
             members = archive.getmembers()
     except tarfile.TarError as error:
-        reject("source", "be a whole, uncompressed tar", str(path), str(error))
-    if not members:
-        return []
-    last = members[-1]
-    end = last.offset_data + (-(-last.size // _BLOCK) * _BLOCK if last.isreg() else 0)
-    if read_slice(path, end, _BLOCK) != bytes(_BLOCK):
-        reject("source", "be a whole tar", f"{path}, which is cut short; copy it again")
+        reject("source", "be a whole, uncompressed tar", f"{path} ({error})")
+    if members:
+        last = members[-1]
+        blocks = -(-last.size // _BLOCK) if last.isreg() else 0
+        if _read_slice(path, last.offset_data + blocks * _BLOCK, _BLOCK) != bytes(_BLOCK):
+            reject("source", "be a whole tar", f"{path} (cut short)", "copy it again")
     return [member for member in members if member.isreg()]
+
+
+def _read_slice(path: Path, offset: int, size: int) -> bytes:
+    with path.open("rb") as file:
+        file.seek(offset)
+        return file.read(size)
 
 
 def _classes(path: Path, names: Sequence[str]) -> list[str] | None:
     parts = [name.split("/") for name in names]
-    depths = {len(part) for part in parts}
-    if len(depths) > 1 or max(depths, default=1) > 3:
+    depths = sorted({len(part) for part in parts})
+    if len(depths) > 1 or (depths and depths[0] > 3):
+        examples = [min(names, key=lambda n: n.count("/")), max(names, key=lambda n: n.count("/"))]
         reject(
             "source",
-            "hold class/name.ext, split/class/name.ext or name.ext throughout",
-            f"{path} with {first_few([names[0], max(names, key=lambda n: n.count('/'))])}",
+            "have members class/name.ext, split/class/name.ext or name.ext throughout",
+            f"{path} with {first_few(sorted(set(examples)))}",
         )
     splits = sorted({part[0] for part in parts if len(part) == 3})
     if len(splits) > 1:
         reject("source", "hold one split", f"{path} with {first_few(splits)}")
-    return None if depths <= {1} else [part[-2] for part in parts]
+    return [part[-2] for part in parts] if depths and depths[0] > 1 else None
