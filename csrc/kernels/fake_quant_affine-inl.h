@@ -1,0 +1,158 @@
+// Included inside a target's namespace; see targets/all-inl.h.
+
+// q - z before dequantization. Clamping first is the same as clamping the rounded value, because the
+// limits are integers, and it keeps |x| small enough for round_to_int.
+static inline F32 centred_code(const Affine& a, F32 x) {
+  return round_to_int(at_most(at_least(x * a.inverse_scale, a.lowest), a.highest));
+}
+
+template <typename T>
+static void forward(const FakeQuantArgs& args, std::int64_t begin, std::int64_t end) {
+  const T* const x = static_cast<const T*>(args.x);
+  T* const y = static_cast<T*>(args.y);
+  const auto op = [](const Affine& a, F32 v) { return centred_code(a, v) * a.scale; };
+  for_each_stretch(args.layout, args.table, begin, end,
+                   [&](const auto& constants, std::int64_t offset, std::int64_t count) {
+                     transform(constants, count, op, y + offset, x + offset);
+                   });
+}
+
+// One past the limits on both sides, so that a code outside is still seen as outside.
+static inline F32 loosely_centred_code(const Affine& a, F32 t) {
+  return round_to_int(at_most(at_least(t, a.lowest - 1.0F), a.highest + 1.0F));
+}
+
+template <typename T>
+static void grad_x(const FakeQuantGradArgs& args, std::int64_t begin, std::int64_t end) {
+  const T* const x = static_cast<const T*>(args.x);
+  const T* const g = static_cast<const T*>(args.g);
+  T* const gx = static_cast<T*>(args.gx);
+  const auto op = [](const Affine& a, F32 g_in, F32 v) {
+    const F32 r = loosely_centred_code(a, v * a.inverse_scale);
+    return (r >= a.lowest) & (r <= a.highest) ? g_in : F32{};
+  };
+  for_each_stretch(args.layout, args.table, begin, end,
+                   [&](const auto& constants, std::int64_t offset, std::int64_t count) {
+                     transform(constants, count, op, gx + offset, g + offset, x + offset);
+                   });
+}
+
+struct Sums {
+  F32 scale, zero_point;
+};
+
+// Returns gx of one vector and adds its terms of gscale and of -gzero_point / scale to the sums.
+static inline F32 grad_step(const Affine& a, F32 g, F32 x, Sums& sums) {
+  const F32 t = x * a.inverse_scale;
+  const F32 r = loosely_centred_code(a, t);
+  const I32 is_below = r < a.lowest;
+  const I32 is_above = r > a.highest;
+  const I32 is_inside = (r >= a.lowest) & (r <= a.highest);  // false for a NaN, as are the others
+  const F32 clipped = is_below ? a.lowest : (is_above ? a.highest : F32{});
+  sums.scale += g * (is_inside ? r - t : clipped);
+  sums.zero_point += is_below | is_above ? g : F32{};
+  return is_inside ? g : F32{};
+}
+
+static inline double sum_lanes(const F32* lanes) {
+  float values[kLanes];
+  __builtin_memcpy(values, lanes, sizeof(values));
+  double sum = 0.0;
+  for (const float value : values) sum += static_cast<double>(value);
+  return sum;
+}
+
+// One row block: element i goes to lane i % kLanes, whatever the register width.
+template <typename T>
+static inline void grad_row_block(const FakeQuantGradArgs& args, std::int64_t block,
+                                  const Affine& a, std::int64_t offset, std::int64_t count) {
+  constexpr std::int64_t kParts = kLanes / kWidth;
+  const T* const x = static_cast<const T*>(args.x) + offset;
+  const T* const g = static_cast<const T*>(args.g) + offset;
+  T* const gx = static_cast<T*>(args.gx) + offset;
+  Sums sums[kParts] = {};
+  std::int64_t i = 0;
+  for (; i + kLanes <= count; i += kLanes) {
+    for (std::int64_t part = 0; part < kParts; ++part) {
+      const std::int64_t j = i + part * kWidth;
+      store(gx + j, grad_step(a, load(g + j), load(x + j), sums[part]));
+    }
+  }
+  for (std::int64_t part = 0; i < count; ++part, i += kWidth) {
+    const std::int64_t left = count - i;
+    store(gx + i, grad_step(a, load(g + i, left), load(x + i, left), sums[part]), left);
+  }
+  F32 scale_lanes[kParts];
+  F32 zero_point_lanes[kParts];
+  for (std::int64_t part = 0; part < kParts; ++part) {
+    scale_lanes[part] = sums[part].scale;
+    zero_point_lanes[part] = sums[part].zero_point;
+  }
+  args.scale_partials[block] = sum_lanes(scale_lanes);
+  args.zero_point_partials[block] = sum_lanes(zero_point_lanes);
+}
+
+// Channels [channel, channel + count) of the rows of one block, row after row.
+template <typename T>
+static inline void grad_columns(const FakeQuantGradArgs& args, std::int64_t block,
+                                std::int64_t row, std::int64_t last, std::int64_t channel,
+                                std::int64_t count) {
+  const std::int64_t channels = args.layout.channels;
+  const Affine a = EveryChannel{args.table}.at(channel, count);
+  Sums sums = {};
+  for (; row < last; ++row) {
+    const std::int64_t offset = row * channels + channel;
+    const F32 g = load(static_cast<const T*>(args.g) + offset, count);
+    const F32 x = load(static_cast<const T*>(args.x) + offset, count);
+    store(static_cast<T*>(args.gx) + offset, grad_step(a, g, x, sums), count);
+  }
+  for (std::int64_t lane = 0; lane < count; ++lane) {
+    const std::int64_t partial = block * channels + channel + lane;
+    args.scale_partials[partial] = static_cast<double>(sums.scale[lane]);
+    args.zero_point_partials[partial] = static_cast<double>(sums.zero_point[lane]);
+  }
+}
+
+template <typename T>
+static void grad(const FakeQuantGradArgs& args, std::int64_t begin, std::int64_t end) {
+  if (!args.layout.is_channel_last()) {
+    for_each_row_block(args.layout, begin, end,
+                       [&](std::int64_t block, std::int64_t channel, std::int64_t offset,
+                           std::int64_t count) {
+                         const OneChannel constants(args.table, channel);
+                         grad_row_block<T>(args, block, constants.affine, offset, count);
+                       });
+    return;
+  }
+  const std::int64_t channels = args.layout.channels;
+  for_each_row_group(args.layout, begin, end,
+                     [&](std::int64_t block, std::int64_t row, std::int64_t last) {
+                       std::int64_t c = 0;
+                       for (; c + kWidth <= channels; c += kWidth) {
+                         grad_columns<T>(args, block, row, last, c, kWidth);
+                       }
+                       if (c < channels) {
+                         grad_columns<T>(args, block, row, last, c, channels - c);
+                       }
+                     });
+}
+
+static void fake_quant_affine(const FakeQuantArgs& args, std::int64_t begin, std::int64_t end) {
+  if (args.type == FloatType::kFloat32) return forward<float>(args, begin, end);
+  if (args.type == FloatType::kBFloat16) return forward<BFloat16>(args, begin, end);
+  forward<Float16>(args, begin, end);
+}
+
+static void fake_quant_affine_grad_x(const FakeQuantGradArgs& args, std::int64_t begin,
+                                     std::int64_t end) {
+  if (args.type == FloatType::kFloat32) return grad_x<float>(args, begin, end);
+  if (args.type == FloatType::kBFloat16) return grad_x<BFloat16>(args, begin, end);
+  grad_x<Float16>(args, begin, end);
+}
+
+static void fake_quant_affine_grad(const FakeQuantGradArgs& args, std::int64_t begin,
+                                   std::int64_t end) {
+  if (args.type == FloatType::kFloat32) return grad<float>(args, begin, end);
+  if (args.type == FloatType::kBFloat16) return grad<BFloat16>(args, begin, end);
+  grad<Float16>(args, begin, end);
+}

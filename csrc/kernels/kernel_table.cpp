@@ -1,0 +1,55 @@
+#include "kernels/kernel_table.h"
+
+#include <cassert>
+
+namespace hybridquant::kernels {
+
+namespace baseline {
+extern const KernelTable kTable;
+}
+#if defined(__x86_64__)
+namespace avx2 {
+extern const KernelTable kTable;
+}
+namespace avx512 {
+extern const KernelTable kTable;
+}
+#endif
+
+const KernelTable& kernels_for(Isa isa) {
+  assert(is_available(isa));
+#if defined(__x86_64__)
+  if (isa == Isa::kAvx2) return avx2::kTable;
+  if (isa == Isa::kAvx512) return avx512::kTable;
+#endif
+  static_cast<void>(isa);
+  return baseline::kTable;
+}
+
+const KernelTable& active_kernels() {
+  static const KernelTable& table = kernels_for(chosen_isa());
+  return table;
+}
+
+void fake_quant_affine(const FakeQuantArgs& args, std::int64_t begin, std::int64_t end) {
+  active_kernels().fake_quant_affine(args, begin, end);
+}
+
+void fake_quant_affine_grad_x(const FakeQuantGradArgs& args, std::int64_t begin,
+                              std::int64_t end) {
+  active_kernels().fake_quant_affine_grad_x(args, begin, end);
+}
+
+void fake_quant_affine_grad(const FakeQuantGradArgs& args, std::int64_t begin, std::int64_t end) {
+  active_kernels().fake_quant_affine_grad(args, begin, end);
+}
+
+void quantize_affine(const QuantizeArgs& args, std::int64_t begin, std::int64_t end) {
+  active_kernels().quantize_affine(args, begin, end);
+}
+
+void dequantize_affine(const DequantizeArgs& args, std::int64_t begin, std::int64_t end) {
+  active_kernels().dequantize_affine(args, begin, end);
+}
+
+}  // namespace hybridquant::kernels

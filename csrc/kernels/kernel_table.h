@@ -1,0 +1,30 @@
+// The kernels of one instruction set. Each targets/*.cpp fills one table; callers use active_kernels().
+#pragma once
+
+#include <cstdint>
+
+#include "kernels/cpu_features.h"
+#include "kernels/dequantize_affine.h"
+#include "kernels/fake_quant_affine.h"
+#include "kernels/quantize_affine.h"
+
+namespace hybridquant::kernels {
+
+template <typename Args>
+using BlockKernel = void (*)(const Args& args, std::int64_t begin, std::int64_t end);
+
+struct KernelTable {
+  BlockKernel<FakeQuantArgs> fake_quant_affine;
+  BlockKernel<FakeQuantGradArgs> fake_quant_affine_grad_x;
+  BlockKernel<FakeQuantGradArgs> fake_quant_affine_grad;
+  BlockKernel<QuantizeArgs> quantize_affine;
+  BlockKernel<DequantizeArgs> dequantize_affine;
+};
+
+// The kernels compiled for `isa`, which must be available.
+const KernelTable& kernels_for(Isa isa);
+
+// The kernels of chosen_isa().
+const KernelTable& active_kernels();
+
+}  // namespace hybridquant::kernels

@@ -1,0 +1,27 @@
+// Everything that is compiled once per instruction set. No include guard: each target defines
+// HQ_TARGET (its namespace) and HQ_VECTOR_BYTES (its register width) and includes this once.
+// Only code inside that namespace may be defined here: a shared inline function compiled with a
+// target's flags could be the copy that the linker keeps for everyone.
+#include "kernels/float16.h"
+#include "kernels/kernel_table.h"
+
+namespace hybridquant::kernels::HQ_TARGET {
+
+// clang-format off: each file uses the names of those before it
+#include "kernels/simd-inl.h"
+#include "kernels/affine-inl.h"
+#include "kernels/fake_quant_affine-inl.h"
+#include "kernels/quantize_affine-inl.h"
+#include "kernels/dequantize_affine-inl.h"
+// clang-format on
+
+extern const KernelTable kTable;
+const KernelTable kTable = {
+    .fake_quant_affine = fake_quant_affine,
+    .fake_quant_affine_grad_x = fake_quant_affine_grad_x,
+    .fake_quant_affine_grad = fake_quant_affine_grad,
+    .quantize_affine = quantize_affine,
+    .dequantize_affine = dequantize_affine,
+};
+
+}  // namespace hybridquant::kernels::HQ_TARGET

@@ -1,0 +1,194 @@
+#include "ops/portable_affine.h"
+
+#include <torch/csrc/stable/library.h>
+
+#include <array>
+
+#include "ops/check.h"
+#include "ops/schemas.h"
+
+namespace hybridquant::ops::portable {
+
+namespace {
+
+using torch::headeronly::IntHeaderOnlyArrayRef;
+
+// Calls an ATen operator whose arguments and single result are all tensors.
+template <typename... Tensors>
+Tensor aten(const char* name, const char* overload, const Tensors&... tensors) {
+  std::array<StableIValue, sizeof...(Tensors)> stack{torch::stable::detail::from(tensors)...};
+  TORCH_ERROR_CODE_CHECK(torch_call_dispatcher(name, overload, stack.data(), TORCH_ABI_VERSION));
+  return torch::stable::detail::to<Tensor>(stack[0]);
+}
+
+Tensor operator*(const Tensor& a, const Tensor& b) { return aten("aten::mul", "Tensor", a, b); }
+Tensor operator-(const Tensor& a, const Tensor& b) { return torch::stable::subtract(a, b); }
+Tensor operator-(const Tensor& a) { return aten("aten::neg", "", a); }
+Tensor operator>=(const Tensor& a, const Tensor& b) { return aten("aten::ge", "Tensor", a, b); }
+Tensor operator<=(const Tensor& a, const Tensor& b) { return aten("aten::le", "Tensor", a, b); }
+Tensor operator&&(const Tensor& a, const Tensor& b) { return aten("aten::logical_and", "", a, b); }
+
+Tensor select(const Tensor& condition, const Tensor& a, const Tensor& b) {
+  return aten("aten::where", "self", condition, a, b);
+}
+
+// Keeps a NaN.
+Tensor clamp(const Tensor& x, const Tensor& low, const Tensor& high) {
+  return aten("aten::minimum", "", aten("aten::maximum", "", x, low), high);
+}
+
+Tensor convert(const Tensor& x, ScalarType type) { return torch::stable::to(x, type); }
+
+Tensor number(const Tensor& like, double value, ScalarType type = ScalarType::Float) {
+  return torch::stable::full({}, value, type, std::nullopt, like.device());
+}
+
+// The constants of the rule, shaped to broadcast against x.
+struct Constants {
+  Tensor scale;
+  Tensor zero_point;
+  Tensor qmin;
+  Tensor qmax;
+
+  Constants(const Tensor& x, const Tensor& scale_in, const Tensor& zero_point_in,
+            const AffineArguments& arguments, kernels::CodeRange codes)
+      : qmin(number(x, codes.qmin)), qmax(number(x, codes.qmax)) {
+    std::vector<std::int64_t> shape(static_cast<std::size_t>(x.dim()), 1);
+    if (arguments.axis) shape[static_cast<std::size_t>(*arguments.axis)] = x.size(*arguments.axis);
+    scale = torch::stable::reshape(scale_in, shape);
+    const Tensor rounded = aten("aten::round", "", torch::stable::reshape(zero_point_in, shape));
+    zero_point = clamp(rounded, qmin, qmax);
+  }
+};
+
+// Every intermediate value of the rule, in float32.
+struct Rounded {
+  Tensor t;          // x * (1 / scale)
+  Tensor r;          // rint(t)
+  Tensor unclamped;  // r + z; minus minus, so that -0 + 0 is 0
+  Tensor q;          // clamped
+
+  Rounded(const Tensor& x, const Constants& c)
+      : t(convert(x, ScalarType::Float) * aten("aten::reciprocal", "", c.scale)),
+        r(aten("aten::round", "", t)),
+        unclamped(r - (-c.zero_point)),
+        q(clamp(unclamped, c.qmin, c.qmax)) {}
+};
+
+// Sums all axes but the channel axis in float64, times `factor`, as float32 in the shape of scale.
+Tensor sum_to_scale(const Tensor& terms, const Tensor& scale, const AffineArguments& arguments,
+                    const Tensor& factor) {
+  std::vector<std::int64_t> axes;
+  for (std::int64_t axis = 0; axis < terms.dim(); ++axis) {
+    if (axis != arguments.axis.value_or(-1)) axes.push_back(axis);
+  }
+  const Tensor wide = convert(terms, ScalarType::Double);
+  // No axes would mean all of them.
+  const Tensor sum =
+      axes.empty() ? wide : torch::stable::sum(wide, IntHeaderOnlyArrayRef(axes));
+  return convert(torch::stable::reshape(sum, scale.sizes()) * factor, ScalarType::Float);
+}
+
+struct Checked {
+  AffineArguments arguments;
+  Constants constants;
+};
+
+Checked check(std::string_view op, const Tensor& x, const Tensor& scale, const Tensor& zero_point,
+              std::int64_t channel_axis, std::int64_t qmin, std::int64_t qmax) {
+  check_float_type(op, "x", x);
+  const kernels::CodeRange codes = check_code_range(op, qmin, qmax);
+  AffineArguments arguments =
+      check_affine_arguments(op, "x", x, scale, zero_point, channel_axis);
+  Constants constants(x, scale, zero_point, arguments, codes);
+  return {std::move(arguments), std::move(constants)};
+}
+
+}  // namespace
+
+Tensor fake_quant_affine(const Tensor& x, const Tensor& scale, const Tensor& zero_point,
+                         std::int64_t channel_axis, std::int64_t qmin, std::int64_t qmax,
+                         double /*grad_factor*/) {
+  const Constants c =
+      check("fake_quant_affine", x, scale, zero_point, channel_axis, qmin, qmax).constants;
+  return convert((Rounded(x, c).q - c.zero_point) * c.scale, x.scalar_type());
+}
+
+Tensor fake_quant_affine_grad_x(const Tensor& g, const Tensor& x, const Tensor& scale,
+                                const Tensor& zero_point, std::int64_t channel_axis,
+                                std::int64_t qmin, std::int64_t qmax) {
+  const Constants c =
+      check("fake_quant_affine", x, scale, zero_point, channel_axis, qmin, qmax).constants;
+  const Rounded rounded(x, c);
+  const Tensor is_inside = rounded.unclamped >= c.qmin && rounded.unclamped <= c.qmax;
+  return select(is_inside, g, number(g, 0.0, g.scalar_type()));
+}
+
+std::tuple<Tensor, Tensor, Tensor> fake_quant_affine_grad(
+    const Tensor& g, const Tensor& x, const Tensor& scale, const Tensor& zero_point,
+    std::int64_t channel_axis, std::int64_t qmin, std::int64_t qmax, double grad_factor) {
+  const Checked checked =
+      check("fake_quant_affine", x, scale, zero_point, channel_axis, qmin, qmax);
+  const Constants& c = checked.constants;
+  const Rounded rounded(x, c);
+  const Tensor is_inside = rounded.unclamped >= c.qmin && rounded.unclamped <= c.qmax;
+  const Tensor is_number = aten("aten::eq", "Tensor", rounded.t, rounded.t);
+  const Tensor zero = number(x, 0.0);
+  const Tensor wide_g = convert(g, ScalarType::Float);
+  const Tensor clipped = select(is_number, rounded.q - c.zero_point, zero);
+  const Tensor slope = select(is_inside, rounded.r - rounded.t, clipped);
+  const Tensor is_ignored = aten("aten::logical_or", "", is_inside, aten("aten::logical_not", "", is_number));
+  const Tensor outside_g = select(is_ignored, zero, wide_g);
+  const Tensor factor = number(x, grad_factor, ScalarType::Double);
+  return {select(is_inside, g, number(g, 0.0, g.scalar_type())),
+          sum_to_scale(wide_g * slope, scale, checked.arguments, factor),
+          sum_to_scale(outside_g, scale, checked.arguments,
+                       -(convert(scale, ScalarType::Double) * factor))};
+}
+
+Tensor quantize_affine(const Tensor& x, const Tensor& scale, const Tensor& zero_point,
+                       std::int64_t channel_axis, std::int64_t qmin, std::int64_t qmax) {
+  const Constants c =
+      check("quantize_affine", x, scale, zero_point, channel_axis, qmin, qmax).constants;
+  const Tensor q = Rounded(x, c).q;
+  const Tensor codes = select(aten("aten::eq", "Tensor", q, q), q, c.zero_point);
+  const kernels::CodeRange range{static_cast<std::int32_t>(qmin), static_cast<std::int32_t>(qmax)};
+  return convert(codes, scalar_type_of(code_type_for(range)));
+}
+
+Tensor dequantize_affine(const Tensor& q, const Tensor& scale, const Tensor& zero_point,
+                         std::int64_t channel_axis) {
+  check_code_type("dequantize_affine", q);
+  const AffineArguments arguments =
+      check_affine_arguments("dequantize_affine", "q", q, scale, zero_point, channel_axis);
+  const Constants c(q, scale, zero_point, arguments, kWidestCodes);
+  return (convert(q, ScalarType::Float) - c.zero_point) * c.scale;
+}
+
+STABLE_TORCH_LIBRARY_IMPL(hybridquant, CUDA, m) {
+  m.impl("fake_quant_affine", TORCH_BOX(&fake_quant_affine));
+  m.impl("fake_quant_affine_grad_x", TORCH_BOX(&fake_quant_affine_grad_x));
+  m.impl("fake_quant_affine_grad", TORCH_BOX(&fake_quant_affine_grad));
+  m.impl("quantize_affine", TORCH_BOX(&quantize_affine));
+  m.impl("dequantize_affine", TORCH_BOX(&dequantize_affine));
+}
+
+// The same functions under a name of their own, for any device: how the path is compared with the
+// kernels where there is no accelerator.
+STABLE_TORCH_LIBRARY(hybridquant_portable, m) {
+  m.def(kFakeQuantAffine);
+  m.def(kFakeQuantAffineGradX);
+  m.def(kFakeQuantAffineGrad);
+  m.def(kQuantizeAffine);
+  m.def(kDequantizeAffine);
+}
+
+STABLE_TORCH_LIBRARY_IMPL(hybridquant_portable, CompositeExplicitAutograd, m) {
+  m.impl("fake_quant_affine", TORCH_BOX(&fake_quant_affine));
+  m.impl("fake_quant_affine_grad_x", TORCH_BOX(&fake_quant_affine_grad_x));
+  m.impl("fake_quant_affine_grad", TORCH_BOX(&fake_quant_affine_grad));
+  m.impl("quantize_affine", TORCH_BOX(&quantize_affine));
+  m.impl("dequantize_affine", TORCH_BOX(&dequantize_affine));
+}
+
+}  // namespace hybridquant::ops::portable

@@ -1,0 +1,27 @@
+// The ops' schemas, written once for the fast kernels and for the portable path.
+#pragma once
+
+namespace hybridquant::ops {
+
+inline constexpr char kFakeQuantAffine[] =
+    "fake_quant_affine(Tensor x, Tensor scale, Tensor zero_point, int channel_axis, int qmin, "
+    "int qmax, float grad_factor=1.0) -> Tensor";
+
+// Straight-through gradient of x alone.
+inline constexpr char kFakeQuantAffineGradX[] =
+    "fake_quant_affine_grad_x(Tensor g, Tensor x, Tensor scale, Tensor zero_point, "
+    "int channel_axis, int qmin, int qmax) -> Tensor";
+
+// Gradients of x, scale and zero_point.
+inline constexpr char kFakeQuantAffineGrad[] =
+    "fake_quant_affine_grad(Tensor g, Tensor x, Tensor scale, Tensor zero_point, "
+    "int channel_axis, int qmin, int qmax, float grad_factor) -> (Tensor, Tensor, Tensor)";
+
+inline constexpr char kQuantizeAffine[] =
+    "quantize_affine(Tensor x, Tensor scale, Tensor zero_point, int channel_axis, int qmin, "
+    "int qmax) -> Tensor";
+
+inline constexpr char kDequantizeAffine[] =
+    "dequantize_affine(Tensor q, Tensor scale, Tensor zero_point, int channel_axis) -> Tensor";
+
+}  // namespace hybridquant::ops

@@ -1,0 +1,3 @@
+from hybridquant.ops.info import BuildInfo
+
+def build_info() -> BuildInfo: ...

@@ -1,0 +1,20 @@
+"""The compiled ops: fake-quantization, quantization and dequantization with an affine rule.
+
+The rule is in ``docs/arithmetic.md``. Importing this package loads the ops library into torch.
+"""
+
+from __future__ import annotations
+
+from hybridquant.ops.library import load_library
+
+load_library()
+
+from hybridquant.ops import autograd, fakes  # noqa: E402, F401  (they register on a loaded library)
+from hybridquant.ops.affine import (  # noqa: E402
+    dequantize_affine,
+    fake_quant_affine,
+    quantize_affine,
+)
+from hybridquant.ops.info import build_info  # noqa: E402
+
+__all__ = ["build_info", "dequantize_affine", "fake_quant_affine", "quantize_affine"]

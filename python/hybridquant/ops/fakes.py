@@ -1,0 +1,71 @@
+"""What the ops return without computing it: shapes, dtypes and strides for tracing compilers."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+FLOAT_DTYPES = (torch.float32, torch.bfloat16, torch.float16)
+CODE_DTYPES = (torch.uint8, torch.int8, torch.int16, torch.int32)
+
+
+def code_dtype(qmin: int, qmax: int) -> torch.dtype:
+    """Return the smallest of uint8, int8, int16, int32 (in this order) that holds every code."""
+    if qmin >= 0 and qmax <= 255:
+        return torch.uint8
+    if qmin >= -128 and qmax <= 127:
+        return torch.int8
+    return torch.int16 if qmax <= 32767 else torch.int32
+
+
+@torch.library.register_fake("hybridquant::fake_quant_affine")
+def _fake_quant_affine(
+    x: Tensor,
+    scale: Tensor,
+    zero_point: Tensor,
+    channel_axis: int,
+    qmin: int,
+    qmax: int,
+    grad_factor: float = 1.0,
+) -> Tensor:
+    return torch.empty_like(x)
+
+
+@torch.library.register_fake("hybridquant::fake_quant_affine_grad_x")
+def _fake_quant_affine_grad_x(
+    g: Tensor,
+    x: Tensor,
+    scale: Tensor,
+    zero_point: Tensor,
+    channel_axis: int,
+    qmin: int,
+    qmax: int,
+) -> Tensor:
+    return torch.empty_like(x)
+
+
+@torch.library.register_fake("hybridquant::fake_quant_affine_grad")
+def _fake_quant_affine_grad(
+    g: Tensor,
+    x: Tensor,
+    scale: Tensor,
+    zero_point: Tensor,
+    channel_axis: int,
+    qmin: int,
+    qmax: int,
+    grad_factor: float,
+) -> tuple[Tensor, Tensor, Tensor]:
+    gscale = torch.empty_like(scale, memory_format=torch.contiguous_format)
+    return torch.empty_like(x), gscale, torch.empty_like(gscale)
+
+
+@torch.library.register_fake("hybridquant::quantize_affine")
+def _quantize_affine(
+    x: Tensor, scale: Tensor, zero_point: Tensor, channel_axis: int, qmin: int, qmax: int
+) -> Tensor:
+    return torch.empty_like(x, dtype=code_dtype(qmin, qmax))
+
+
+@torch.library.register_fake("hybridquant::dequantize_affine")
+def _dequantize_affine(q: Tensor, scale: Tensor, zero_point: Tensor, channel_axis: int) -> Tensor:
+    return torch.empty_like(q, dtype=torch.float32)
