@@ -1,42 +1,58 @@
-// How the affine kernels walk a tensor. Included inside a target's namespace; see targets/all-inl.h.
+// How the affine kernels walk a tensor. Included inside a target's namespace; see
+// targets/all-inl.h.
 
 // One vector of a channel table.
 struct Affine {
   F32 inverse_scale, scale, zero_point, lowest, highest;
 };
 
-// Constants of a stretch that belongs to one channel.
-struct OneChannel {
-  Affine affine;
-
+// The constants of successive vectors of a stretch that belongs to one channel.
+class OneChannel {
+ public:
   OneChannel(const AffineTable& table, std::int64_t channel)
-      : affine{broadcast(table.inverse_scale[channel]), broadcast(table.scale[channel]),
-               broadcast(table.zero_point[channel]), broadcast(table.lowest[channel]),
-               broadcast(table.highest[channel])} {}
+      : affine_{broadcast(table.inverse_scale[channel]), broadcast(table.scale[channel]),
+                broadcast(table.zero_point[channel]), broadcast(table.lowest[channel]),
+                broadcast(table.highest[channel])} {}
 
-  const Affine& at(std::int64_t /*channel*/, std::int64_t /*count*/) const { return affine; }
+  const Affine& next() const { return affine_; }
+
+ private:
+  Affine affine_;
 };
 
-// Constants of a stretch whose element i belongs to channel i.
-struct EveryChannel {
-  const AffineTable& table;
+static inline Affine load_affine(const AffineTable& table, std::int64_t channel) {
+  return {load(table.inverse_scale + channel), load(table.scale + channel),
+          load(table.zero_point + channel), load(table.lowest + channel),
+          load(table.highest + channel)};
+}
 
-  Affine at(std::int64_t channel, std::int64_t count) const {
-    return {load(table.inverse_scale + channel, count), load(table.scale + channel, count),
-            load(table.zero_point + channel, count), load(table.lowest + channel, count),
-            load(table.highest + channel, count)};
+// The constants of successive vectors of a stretch whose element i belongs to channel i % channels.
+class EveryChannel {
+ public:
+  EveryChannel(const AffineTable& table, std::int64_t channels)
+      : table_(table), channels_(channels), step_(kWidth % channels), channel_(0) {}
+
+  Affine next() {
+    const Affine affine = load_affine(table_, channel_);
+    channel_ += step_;
+    if (channel_ >= channels_) channel_ -= channels_;
+    return affine;
   }
+
+ private:
+  const AffineTable& table_;
+  std::int64_t channels_;
+  std::int64_t step_;
+  std::int64_t channel_;
 };
 
 // out[i] = op(constants of i, in[i]...) for i in [0, n).
 template <typename Constants, typename Op, typename Out, typename... In>
-static inline void transform(const Constants& constants, std::int64_t n, Op op, Out* out,
+static inline void transform(Constants constants, std::int64_t n, Op op, Out* out,
                              const In*... in) {
   std::int64_t i = 0;
-  for (; i + kWidth <= n; i += kWidth) {
-    store(out + i, op(constants.at(i, kWidth), load(in + i)...));
-  }
-  if (i < n) store(out + i, op(constants.at(i, n - i), load(in + i, n - i)...), n - i);
+  for (; i + kWidth <= n; i += kWidth) store(out + i, op(constants.next(), load(in + i)...));
+  if (i < n) store(out + i, op(constants.next(), load(in + i, n - i)...), n - i);
 }
 
 // Calls visit(block, channel, offset, count) for the row blocks [begin, end).
@@ -76,9 +92,9 @@ template <typename Map>
 static inline void for_each_stretch(const AffineLayout& layout, const AffineTable& table,
                                     std::int64_t begin, std::int64_t end, Map map) {
   if (layout.is_channel_last()) {
-    const EveryChannel constants{table};
+    const EveryChannel constants(table, layout.channels);
     for_each_row_group(layout, begin, end, [&](std::int64_t, std::int64_t row, std::int64_t last) {
-      for (; row < last; ++row) map(constants, row * layout.channels, layout.channels);
+      map(constants, row * layout.channels, (last - row) * layout.channels);
     });
   } else {
     for_each_row_block(layout, begin, end,

@@ -2,11 +2,17 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numeric>
 
 namespace hybridquant::kernels {
 
 std::int64_t rows_per_block(const AffineLayout& layout) {
-  return std::max(kMinRowsPerBlock, kBlockSize / layout.channels);
+  // At least two steps, or the partial sums of wide rows would be as many as their elements.
+  return std::max(2 * kLanes, kBlockSize / layout.channels / kLanes * kLanes);
+}
+
+std::int64_t rows_per_step(const AffineLayout& layout) {
+  return kLanes / std::gcd(layout.channels, kLanes);
 }
 
 std::int64_t blocks_per_row(const AffineLayout& layout) {
@@ -35,20 +41,22 @@ std::int64_t first_element(const AffineLayout& layout, std::int64_t block) {
 
 AffineTable prepare_affine_table(float* storage, const float* scale, const float* zero_point,
                                  std::int64_t channels, CodeRange codes) {
+  const std::int64_t size = affine_table_size(channels) / 5;
   float* const inverse_scale = storage;
-  float* const scale_copy = inverse_scale + channels;
-  float* const rounded = scale_copy + channels;
-  float* const lowest = rounded + channels;
-  float* const highest = lowest + channels;
+  float* const scale_copy = inverse_scale + size;
+  float* const rounded = scale_copy + size;
+  float* const lowest = rounded + size;
+  float* const highest = lowest + size;
   const auto qmin = static_cast<float>(codes.qmin);
   const auto qmax = static_cast<float>(codes.qmax);
-  for (std::int64_t c = 0; c < channels; ++c) {
+  for (std::int64_t i = 0; channels > 0 && i < size; ++i) {
+    const std::int64_t c = i % channels;
     const float z = std::clamp(std::nearbyint(zero_point[c]), qmin, qmax);
-    inverse_scale[c] = 1.0F / scale[c];
-    scale_copy[c] = scale[c];
-    rounded[c] = z;
-    lowest[c] = qmin - z;
-    highest[c] = qmax - z;
+    inverse_scale[i] = 1.0F / scale[c];
+    scale_copy[i] = scale[c];
+    rounded[i] = z;
+    lowest[i] = qmin - z;
+    highest[i] = qmax - z;
   }
   return {inverse_scale, scale_copy, rounded, lowest, highest};
 }

@@ -1,7 +1,7 @@
 // Included inside a target's namespace; see targets/all-inl.h.
 
-// q - z before dequantization. Clamping first is the same as clamping the rounded value, because the
-// limits are integers, and it keeps |x| small enough for round_to_int.
+// q - z before dequantization. Clamping first is the same as clamping the rounded value, because
+// the limits are integers, and it keeps |x| small enough for round_to_int.
 static inline F32 centred_code(const Affine& a, F32 x) {
   return round_to_int(at_most(at_least(x * a.inverse_scale, a.lowest), a.highest));
 }
@@ -92,49 +92,54 @@ static inline void grad_row_block(const FakeQuantGradArgs& args, std::int64_t bl
   args.zero_point_partials[block] = sum_lanes(zero_point_lanes);
 }
 
-// Channels [channel, channel + count) of the rows of one block, row after row.
+// One channel-last block, a column of vectors after another. A column holds every rows_per_step-th
+// row of its channels, and adds to their sums in the order of the columns.
 template <typename T>
-static inline void grad_columns(const FakeQuantGradArgs& args, std::int64_t block,
-                                std::int64_t row, std::int64_t last, std::int64_t channel,
-                                std::int64_t count) {
+static inline void grad_row_group(const FakeQuantGradArgs& args, std::int64_t block,
+                                  std::int64_t row, std::int64_t last) {
   const std::int64_t channels = args.layout.channels;
-  const Affine a = EveryChannel{args.table}.at(channel, count);
-  Sums sums = {};
-  for (; row < last; ++row) {
-    const std::int64_t offset = row * channels + channel;
-    const F32 g = load(static_cast<const T*>(args.g) + offset, count);
-    const F32 x = load(static_cast<const T*>(args.x) + offset, count);
-    store(static_cast<T*>(args.gx) + offset, grad_step(a, g, x, sums), count);
-  }
-  for (std::int64_t lane = 0; lane < count; ++lane) {
-    const std::int64_t partial = block * channels + channel + lane;
-    args.scale_partials[partial] = static_cast<double>(sums.scale[lane]);
-    args.zero_point_partials[partial] = static_cast<double>(sums.zero_point[lane]);
+  const std::int64_t step = rows_per_step(args.layout) * channels;  // a multiple of kLanes
+  const std::int64_t count = (last - row) * channels;
+  const T* const x = static_cast<const T*>(args.x) + row * channels;
+  const T* const g = static_cast<const T*>(args.g) + row * channels;
+  T* const gx = static_cast<T*>(args.gx) + row * channels;
+  double* const scale_partials = args.scale_partials + block * channels;
+  double* const zero_point_partials = args.zero_point_partials + block * channels;
+  for (std::int64_t c = 0; c < channels; ++c) scale_partials[c] = zero_point_partials[c] = 0.0;
+  std::int64_t channel = 0;
+  for (std::int64_t column = 0; column < step; column += kWidth) {
+    const Affine a = load_affine(args.table, channel);
+    Sums sums = {};
+    std::int64_t i = column;
+    for (; i + kWidth <= count; i += step) {
+      store(gx + i, grad_step(a, load(g + i), load(x + i), sums));
+    }
+    if (i < count) {
+      const std::int64_t left = count - i;
+      store(gx + i, grad_step(a, load(g + i, left), load(x + i, left), sums), left);
+    }
+    for (std::int64_t lane = 0; lane < kWidth; ++lane) {
+      scale_partials[channel] += static_cast<double>(sums.scale[lane]);
+      zero_point_partials[channel] += static_cast<double>(sums.zero_point[lane]);
+      if (++channel == channels) channel = 0;
+    }
   }
 }
 
 template <typename T>
 static void grad(const FakeQuantGradArgs& args, std::int64_t begin, std::int64_t end) {
-  if (!args.layout.is_channel_last()) {
-    for_each_row_block(args.layout, begin, end,
-                       [&](std::int64_t block, std::int64_t channel, std::int64_t offset,
-                           std::int64_t count) {
-                         const OneChannel constants(args.table, channel);
-                         grad_row_block<T>(args, block, constants.affine, offset, count);
+  if (args.layout.is_channel_last()) {
+    for_each_row_group(args.layout, begin, end,
+                       [&](std::int64_t block, std::int64_t row, std::int64_t last) {
+                         grad_row_group<T>(args, block, row, last);
                        });
     return;
   }
-  const std::int64_t channels = args.layout.channels;
-  for_each_row_group(args.layout, begin, end,
-                     [&](std::int64_t block, std::int64_t row, std::int64_t last) {
-                       std::int64_t c = 0;
-                       for (; c + kWidth <= channels; c += kWidth) {
-                         grad_columns<T>(args, block, row, last, c, kWidth);
-                       }
-                       if (c < channels) {
-                         grad_columns<T>(args, block, row, last, c, channels - c);
-                       }
-                     });
+  for_each_row_block(
+      args.layout, begin, end,
+      [&](std::int64_t block, std::int64_t channel, std::int64_t offset, std::int64_t count) {
+        grad_row_block<T>(args, block, OneChannel(args.table, channel).next(), offset, count);
+      });
 }
 
 static void fake_quant_affine(const FakeQuantArgs& args, std::int64_t begin, std::int64_t end) {

@@ -10,8 +10,7 @@ namespace hybridquant::kernels {
 
 namespace {
 
-// Visits the elements of the blocks [begin, end) in memory order, with the slot its terms are added
-// to: the block's lane for a row block, the block's channel when channels are last.
+// An element of a block: where it is, and the partial sum and the lane of it that it is added to.
 struct Element {
   std::int64_t index;
   std::int64_t channel;
@@ -19,6 +18,7 @@ struct Element {
   std::int64_t lane;
 };
 
+// Visits the elements of the blocks [begin, end) in memory order.
 template <typename Visit>
 void for_each_element(const AffineLayout& layout, std::int64_t begin, std::int64_t end,
                       Visit visit) {
@@ -29,7 +29,8 @@ void for_each_element(const AffineLayout& layout, std::int64_t begin, std::int64
       for (std::int64_t index = block * rows * layout.channels; index < last * layout.channels;
            ++index) {
         const std::int64_t channel = index % layout.channels;
-        visit(Element{index, channel, block * layout.channels + channel, /*lane=*/0});
+        const std::int64_t lane = index / layout.channels % rows_per_step(layout);
+        visit(Element{index, channel, block * layout.channels + channel, lane});
       }
     } else {
       const std::int64_t row = block / blocks_per_row(layout);
@@ -72,7 +73,7 @@ Rounded round_scaled(const AffineTable& table, std::int64_t channel, float x) {
   const float r = std::nearbyint(t);
   const float lowest = table.lowest[channel];
   const float highest = table.highest[channel];
-  return {t, r, r < lowest, r > highest, lowest <= r && r <= highest};
+  return {t, r, r<lowest, r> highest, lowest <= r && r <= highest};
 }
 
 template <typename T>

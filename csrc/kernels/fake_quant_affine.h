@@ -1,4 +1,5 @@
-// Fake-quantization: x_hat = (clamp(rint(x / scale) + z, qmin, qmax) - z) * scale, and its gradients.
+// Fake-quantization: x_hat = (clamp(rint(x / scale) + z, qmin, qmax) - z) * scale, and its
+// gradients.
 #pragma once
 
 #include <cstdint>
@@ -7,7 +8,8 @@
 
 namespace hybridquant::kernels {
 
-// Arguments of the forward kernel. `x` and `y` have the layout's shape and `type`, and may be equal.
+// Arguments of the forward kernel. `x` and `y` have the layout's shape and `type`, and may be
+// equal.
 struct FakeQuantArgs {
   // Outputs
   void* y;
@@ -39,7 +41,8 @@ void fake_quant_affine_grad_x(const FakeQuantGradArgs& args, std::int64_t begin,
 // The same, and the blocks' partial sums of the gradients of scale and zero-point.
 void fake_quant_affine_grad(const FakeQuantGradArgs& args, std::int64_t begin, std::int64_t end);
 
-// Reference kernels: the rule written out element by element. The kernels above equal them bit for bit.
+// Reference kernels: the rule written out element by element. The kernels above equal them bit for
+// bit.
 void fake_quant_affine_ref(const FakeQuantArgs& args, std::int64_t begin, std::int64_t end);
 void fake_quant_affine_grad_x_ref(const FakeQuantGradArgs& args, std::int64_t begin,
                                   std::int64_t end);

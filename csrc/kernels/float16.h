@@ -6,7 +6,8 @@
 
 namespace hybridquant::kernels {
 
-// The 16 bits of a bfloat16 and of an IEEE half: types of their own so that overloads tell them apart.
+// The 16 bits of a bfloat16 and of an IEEE half: types of their own so that overloads tell them
+// apart.
 enum class BFloat16 : std::uint16_t {};
 enum class Float16 : std::uint16_t {};
 
@@ -22,7 +23,8 @@ inline float to_float(Float16 x) {
   const std::uint32_t exponent = (bits >> 10) & 0x1FU;
   const std::uint32_t mantissa = bits & 0x3FFU;
   if (exponent == 0x1FU) return std::bit_cast<float>(sign | 0x7F800000U | (mantissa << 13));
-  if (exponent != 0) return std::bit_cast<float>(sign | ((exponent + 112U) << 23) | (mantissa << 13));
+  if (exponent != 0)
+    return std::bit_cast<float>(sign | ((exponent + 112U) << 23) | (mantissa << 13));
   // Subnormal: mantissa * 2^-24, exact in float32.
   const float magnitude = static_cast<float>(mantissa) * 0x1p-24F;
   return std::bit_cast<float>(sign | std::bit_cast<std::uint32_t>(magnitude));
@@ -50,7 +52,8 @@ inline Float16 from_float<Float16>(float x) {
   const std::uint32_t magnitude = bits & 0x7FFFFFFFU;
   if (magnitude > 0x7F800000U) return static_cast<Float16>(sign | 0x7E00U);
   if (magnitude >= 0x47800000U) return static_cast<Float16>(sign | 0x7C00U);  // 2^16 and above
-  if (magnitude < 0x38800000U) {  // below 2^-14: adding 0.5 leaves multiples of 2^-24 in the low bits
+  if (magnitude <
+      0x38800000U) {  // below 2^-14: adding 0.5 leaves multiples of 2^-24 in the low bits
     const float shifted = std::bit_cast<float>(magnitude) + 0.5F;
     return static_cast<Float16>(sign | (std::bit_cast<std::uint32_t>(shifted) - 0x3F000000U));
   }

@@ -35,8 +35,7 @@ void fake_quant_affine(const FakeQuantArgs& args, std::int64_t begin, std::int64
   active_kernels().fake_quant_affine(args, begin, end);
 }
 
-void fake_quant_affine_grad_x(const FakeQuantGradArgs& args, std::int64_t begin,
-                              std::int64_t end) {
+void fake_quant_affine_grad_x(const FakeQuantGradArgs& args, std::int64_t begin, std::int64_t end) {
   active_kernels().fake_quant_affine_grad_x(args, begin, end);
 }
 

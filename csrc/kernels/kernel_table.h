@@ -1,4 +1,5 @@
-// The kernels of one instruction set. Each targets/*.cpp fills one table; callers use active_kernels().
+// The kernels of one instruction set. Each targets/*.cpp fills one table; callers use
+// active_kernels().
 #pragma once
 
 #include <cstdint>

@@ -1,5 +1,5 @@
-// Vectors of one register's width, in the compiler's vector extension: the same source gives the same
-// bits on every target. Included inside a target's namespace; see targets/all-inl.h.
+// Vectors of one register's width, in the compiler's vector extension: the same source gives the
+// same bits on every target. Included inside a target's namespace; see targets/all-inl.h.
 
 inline constexpr std::int64_t kWidth = HQ_VECTOR_BYTES / 4;
 
@@ -17,7 +17,8 @@ static inline F32 broadcast(float x) { return F32{} + x; }
 static inline F32 at_least(F32 x, F32 low) { return low > x ? low : x; }
 static inline F32 at_most(F32 x, F32 high) { return high < x ? high : x; }
 
-// Nearest integer, ties to even, for |x| <= 2^22; never -0. Adding 1.5 * 2^23 leaves no fraction bits.
+// Nearest integer, ties to even, for |x| <= 2^22; never -0. Adding 1.5 * 2^23 leaves no fraction
+// bits.
 static inline F32 round_to_int(F32 x) {
   const F32 magic = broadcast(0x1.8p23F);
   return (x + magic) - magic;
@@ -97,9 +98,7 @@ static inline void store(std::int8_t* q, F32 v) {
 static inline void store(std::int16_t* q, F32 v) {
   store_bits(q, __builtin_convertvector(__builtin_convertvector(v, I32), I16));
 }
-static inline void store(std::int32_t* q, F32 v) {
-  store_bits(q, __builtin_convertvector(v, I32));
-}
+static inline void store(std::int32_t* q, F32 v) { store_bits(q, __builtin_convertvector(v, I32)); }
 
 // The first `count` <= kWidth elements; the other lanes are zero.
 template <typename T>

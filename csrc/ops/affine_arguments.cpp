@@ -39,8 +39,8 @@ void check_values(std::string_view op, const AffineArguments& arguments) {
     const float scale = arguments.scale[c];
     // 2^-126 is the smallest normal number: its reciprocal is still finite.
     check_value(scale >= 0x1p-126F && std::isfinite(scale), op,
-                ": scale must be positive, finite and at least 2^-126, got ", scale,
-                " at channel ", c, std::isnan(scale) ? "; calibrate first" : "");
+                ": scale must be positive, finite and at least 2^-126, got ", scale, " at channel ",
+                c, std::isnan(scale) ? "; calibrate first" : "");
     check_value(std::isfinite(arguments.zero_point[c]), op, ": zero_point must be finite, got ",
                 arguments.zero_point[c], " at channel ", c);
   }
@@ -75,10 +75,10 @@ AffineArguments check_affine_arguments(std::string_view op, std::string_view x_n
                                        const Tensor& x, const Tensor& scale,
                                        const Tensor& zero_point, std::int64_t channel_axis) {
   for (const auto& [name, tensor] : {std::pair{"scale", scale}, {"zero_point", zero_point}}) {
-    check_type(tensor.scalar_type() == ScalarType::Float, op, ": ", name,
-               " must be float32, got ", dtype_name(tensor));
-    check_value(tensor.device() == x.device(), op, ": ", name, " must be on the device of ",
-                x_name, ", got another; move it there");
+    check_type(tensor.scalar_type() == ScalarType::Float, op, ": ", name, " must be float32, got ",
+               dtype_name(tensor));
+    check_value(tensor.device() == x.device(), op, ": ", name, " must be on the device of ", x_name,
+                ", got another; move it there");
   }
   AffineArguments arguments{};
   if (scale.numel() != 1) {
@@ -96,8 +96,8 @@ AffineArguments check_affine_arguments(std::string_view op, std::string_view x_n
 kernels::CodeRange check_code_range(std::string_view op, std::int64_t qmin, std::int64_t qmax) {
   check_value(qmin >= kWidestCodes.qmin, op, ": qmin must be at least ", kWidestCodes.qmin,
               ", got ", qmin);
-  check_value(qmax <= kWidestCodes.qmax, op, ": qmax must be at most ", kWidestCodes.qmax,
-              ", got ", qmax);
+  check_value(qmax <= kWidestCodes.qmax, op, ": qmax must be at most ", kWidestCodes.qmax, ", got ",
+              qmax);
   check_value(qmin < qmax, op, ": qmin must be below qmax (", qmax, "), got ", qmin);
   return {static_cast<std::int32_t>(qmin), static_cast<std::int32_t>(qmax)};
 }
@@ -185,7 +185,8 @@ kernels::AffineLayout layout_of(const Tensor& dense, const AffineArguments& argu
 }
 
 AffineTableStorage::AffineTableStorage(const AffineArguments& arguments, kernels::CodeRange codes)
-    : storage_(arguments.scale.size() * kernels::kAffineTableArrays),
+    : storage_(static_cast<std::size_t>(
+          kernels::affine_table_size(static_cast<std::int64_t>(arguments.scale.size())))),
       table_(kernels::prepare_affine_table(
           storage_.data(), arguments.scale.data(), arguments.zero_point.data(),
           static_cast<std::int64_t>(arguments.scale.size()), codes)) {}

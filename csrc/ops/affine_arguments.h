@@ -50,8 +50,8 @@ ScalarType scalar_type_of(kernels::CodeType type);
 // An uninitialised tensor of another dtype with the shape, strides and device of `like`.
 Tensor empty_like_of_type(const Tensor& like, ScalarType type);
 
-// x itself when its elements fill their memory without gaps in any axis order, else such a copy, with
-// the strides that empty_like(x) has.
+// x itself when its elements fill their memory without gaps in any axis order, else such a copy,
+// with the strides that empty_like(x) has.
 Tensor as_dense(const Tensor& x);
 
 // `tensor` itself when it has the strides of the dense `like`, else such a copy.

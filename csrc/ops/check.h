@@ -1,6 +1,6 @@
-// Checks of what callers give. The exception's type decides the Python class: std::invalid_argument is
-// a ValueError; the stable ABI has no way to a TypeError, so std::runtime_error is a RuntimeError here
-// and the Python wrappers check dtypes themselves, with the same text.
+// Checks of what callers give. The exception's type decides the Python class: std::invalid_argument
+// is a ValueError; the stable ABI has no way to a TypeError, so std::runtime_error is a
+// RuntimeError here and the Python wrappers check dtypes themselves, with the same text.
 #pragma once
 
 #include <torch/csrc/stable/tensor.h>

@@ -84,8 +84,7 @@ Tensor sum_to_scale(const Tensor& terms, const Tensor& scale, const AffineArgume
   }
   const Tensor wide = convert(terms, ScalarType::Double);
   // No axes would mean all of them.
-  const Tensor sum =
-      axes.empty() ? wide : torch::stable::sum(wide, IntHeaderOnlyArrayRef(axes));
+  const Tensor sum = axes.empty() ? wide : torch::stable::sum(wide, IntHeaderOnlyArrayRef(axes));
   return convert(torch::stable::reshape(sum, scale.sizes()) * factor, ScalarType::Float);
 }
 
@@ -98,8 +97,7 @@ Checked check(std::string_view op, const Tensor& x, const Tensor& scale, const T
               std::int64_t channel_axis, std::int64_t qmin, std::int64_t qmax) {
   check_float_type(op, "x", x);
   const kernels::CodeRange codes = check_code_range(op, qmin, qmax);
-  AffineArguments arguments =
-      check_affine_arguments(op, "x", x, scale, zero_point, channel_axis);
+  AffineArguments arguments = check_affine_arguments(op, "x", x, scale, zero_point, channel_axis);
   Constants constants(x, scale, zero_point, arguments, codes);
   return {std::move(arguments), std::move(constants)};
 }
@@ -137,7 +135,8 @@ std::tuple<Tensor, Tensor, Tensor> fake_quant_affine_grad(
   const Tensor wide_g = convert(g, ScalarType::Float);
   const Tensor clipped = select(is_number, rounded.q - c.zero_point, zero);
   const Tensor slope = select(is_inside, rounded.r - rounded.t, clipped);
-  const Tensor is_ignored = aten("aten::logical_or", "", is_inside, aten("aten::logical_not", "", is_number));
+  const Tensor is_ignored =
+      aten("aten::logical_or", "", is_inside, aten("aten::logical_not", "", is_number));
   const Tensor outside_g = select(is_ignored, zero, wide_g);
   const Tensor factor = number(x, grad_factor, ScalarType::Double);
   return {select(is_inside, g, number(g, 0.0, g.scalar_type())),

@@ -1,5 +1,5 @@
-// The affine ops composed of ATen calls, for devices that have no kernels here. The rule is the same;
-// sums of gradients are taken in float64, in ATen's order.
+// The affine ops composed of ATen calls, for devices that have no kernels here. The rule is the
+// same; sums of gradients are taken in float64, in ATen's order.
 #pragma once
 
 #include <cstdint>

@@ -58,11 +58,12 @@ def fake_quant_affine(
         tensor([0.0000, 0.0000, 0.5000, 1.5000])
     """
     scales, zero_points = _parameters(x, scale, zero_point)
-    if not torch.jit.is_scripting():
+    if not torch.jit.is_scripting():  # type: ignore[attr-defined]
         _check_dtypes("fake_quant_affine", x, scales, zero_points)
-    return torch.ops.hybridquant.fake_quant_affine(
+    result: Tensor = torch.ops.hybridquant.fake_quant_affine(
         x, scales, zero_points, channel_axis, qmin, qmax, grad_factor
     )
+    return result
 
 
 def quantize_affine(
@@ -100,9 +101,12 @@ def quantize_affine(
         tensor([0, 1, 2, 3], dtype=torch.uint8)
     """
     scales, zero_points = _parameters(x, scale, zero_point)
-    if not torch.jit.is_scripting():
+    if not torch.jit.is_scripting():  # type: ignore[attr-defined]
         _check_dtypes("quantize_affine", x, scales, zero_points)
-    return torch.ops.hybridquant.quantize_affine(x, scales, zero_points, channel_axis, qmin, qmax)
+    result: Tensor = torch.ops.hybridquant.quantize_affine(
+        x, scales, zero_points, channel_axis, qmin, qmax
+    )
+    return result
 
 
 def dequantize_affine(
@@ -132,9 +136,10 @@ def dequantize_affine(
         tensor([-0.5000,  0.0000,  1.0000])
     """
     scales, zero_points = _parameters(q, scale, zero_point)
-    if not torch.jit.is_scripting():
+    if not torch.jit.is_scripting():  # type: ignore[attr-defined]
         _check_dtypes("dequantize_affine", q, scales, zero_points)
-    return torch.ops.hybridquant.dequantize_affine(q, scales, zero_points, channel_axis)
+    result: Tensor = torch.ops.hybridquant.dequantize_affine(q, scales, zero_points, channel_axis)
+    return result
 
 
 def _parameters(x: Tensor, scale: Number, zero_point: Number) -> tuple[Tensor, Tensor]:

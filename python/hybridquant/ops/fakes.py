@@ -18,7 +18,6 @@ def code_dtype(qmin: int, qmax: int) -> torch.dtype:
     return torch.int16 if qmax <= 32767 else torch.int32
 
 
-@torch.library.register_fake("hybridquant::fake_quant_affine")
 def _fake_quant_affine(
     x: Tensor,
     scale: Tensor,
@@ -31,7 +30,6 @@ def _fake_quant_affine(
     return torch.empty_like(x)
 
 
-@torch.library.register_fake("hybridquant::fake_quant_affine_grad_x")
 def _fake_quant_affine_grad_x(
     g: Tensor,
     x: Tensor,
@@ -44,7 +42,6 @@ def _fake_quant_affine_grad_x(
     return torch.empty_like(x)
 
 
-@torch.library.register_fake("hybridquant::fake_quant_affine_grad")
 def _fake_quant_affine_grad(
     g: Tensor,
     x: Tensor,
@@ -59,13 +56,21 @@ def _fake_quant_affine_grad(
     return torch.empty_like(x), gscale, torch.empty_like(gscale)
 
 
-@torch.library.register_fake("hybridquant::quantize_affine")
 def _quantize_affine(
     x: Tensor, scale: Tensor, zero_point: Tensor, channel_axis: int, qmin: int, qmax: int
 ) -> Tensor:
     return torch.empty_like(x, dtype=code_dtype(qmin, qmax))
 
 
-@torch.library.register_fake("hybridquant::dequantize_affine")
 def _dequantize_affine(q: Tensor, scale: Tensor, zero_point: Tensor, channel_axis: int) -> Tensor:
     return torch.empty_like(q, dtype=torch.float32)
+
+
+for _fake in (
+    _fake_quant_affine,
+    _fake_quant_affine_grad_x,
+    _fake_quant_affine_grad,
+    _quantize_affine,
+    _dequantize_affine,
+):
+    torch.library.register_fake(f"hybridquant::{_fake.__name__[1:]}", _fake)
