@@ -10,36 +10,29 @@ namespace hybridquant::kernels {
 
 namespace {
 
-// An element of a block: where it is, and the partial sum and the lane of it that it is added to.
-struct Element {
-  std::int64_t index;
-  std::int64_t channel;
-  std::int64_t partial;
-  std::int64_t lane;
-};
-
-// Visits the elements of the blocks [begin, end) in memory order.
+// Visits the elements of the blocks [begin, end), with their channels, in memory order.
 template <typename Visit>
 void for_each_element(const AffineLayout& layout, std::int64_t begin, std::int64_t end,
                       Visit visit) {
-  for (std::int64_t block = begin; block < end; ++block) {
-    if (layout.is_channel_last()) {
-      const std::int64_t rows = rows_per_block(layout);
-      const std::int64_t last = std::min((block + 1) * rows, layout.outer);
-      for (std::int64_t index = block * rows * layout.channels; index < last * layout.channels;
-           ++index) {
-        const std::int64_t channel = index % layout.channels;
-        const std::int64_t lane = index / layout.channels % rows_per_step(layout);
-        visit(Element{index, channel, block * layout.channels + channel, lane});
-      }
-    } else {
-      const std::int64_t row = block / blocks_per_row(layout);
-      const std::int64_t start = block % blocks_per_row(layout) * kBlockSize;
-      const std::int64_t stop = std::min(start + kBlockSize, layout.inner);
-      for (std::int64_t i = start; i < stop; ++i) {
-        visit(Element{row * layout.inner + i, row % layout.channels, block, (i - start) % kLanes});
-      }
-    }
+  if (begin >= end) return;
+  const std::int64_t stop = first_element(layout, end);
+  for (std::int64_t i = first_element(layout, begin); i < stop; ++i) {
+    visit(i, i / layout.inner % layout.channels);
+  }
+}
+
+// Visits the elements of one channel in one block, with the lane that each is added to.
+template <typename Visit>
+void for_each_lane(const AffineLayout& layout, std::int64_t block, std::int64_t channel,
+                   Visit visit) {
+  const std::int64_t begin = first_element(layout, block);
+  const std::int64_t end = first_element(layout, block + 1);
+  const bool is_last = layout.is_channel_last();
+  const std::int64_t stride = is_last ? layout.channels : 1;
+  const std::int64_t num_lanes = is_last ? rows_per_step(layout) : kLanes;
+  std::int64_t position = 0;
+  for (std::int64_t i = begin + (is_last ? channel : 0); i < end; i += stride) {
+    visit(i, static_cast<std::size_t>(position++ % num_lanes));
   }
 }
 
@@ -48,14 +41,11 @@ void forward(const FakeQuantArgs& args, std::int64_t begin, std::int64_t end) {
   const T* const x = static_cast<const T*>(args.x);
   T* const y = static_cast<T*>(args.y);
   const AffineTable& table = args.table;
-  for_each_element(args.layout, begin, end, [&](const Element& e) {
-    const float z = table.zero_point[e.channel];
-    const float qmin = table.lowest[e.channel] + z;
-    const float qmax = table.highest[e.channel] + z;
-    const float value = to_float(x[e.index]);
-    const float q = std::nearbyint(value * table.inverse_scale[e.channel]) + z;
-    const float clamped = std::isnan(q) ? q : std::clamp(q, qmin, qmax);
-    y[e.index] = from_float<T>((clamped - z) * table.scale[e.channel]);
+  for_each_element(args.layout, begin, end, [&](std::int64_t i, std::int64_t c) {
+    const float z = table.zero_point[c];
+    const float q = std::nearbyint(to_float(x[i]) * table.inverse_scale[c]) + z;
+    const float clamped = std::clamp(q, table.lowest[c] + z, table.highest[c] + z);
+    y[i] = from_float<T>(((std::isnan(q) ? q : clamped) - z) * table.scale[c]);
   });
 }
 
@@ -81,42 +71,49 @@ void grad_x(const FakeQuantGradArgs& args, std::int64_t begin, std::int64_t end)
   const T* const x = static_cast<const T*>(args.x);
   const T* const g = static_cast<const T*>(args.g);
   T* const gx = static_cast<T*>(args.gx);
-  for_each_element(args.layout, begin, end, [&](const Element& e) {
-    const Rounded rounded = round_scaled(args.table, e.channel, to_float(x[e.index]));
-    gx[e.index] = from_float<T>(rounded.is_inside ? to_float(g[e.index]) : 0.0F);
+  for_each_element(args.layout, begin, end, [&](std::int64_t i, std::int64_t c) {
+    const bool is_inside = round_scaled(args.table, c, to_float(x[i])).is_inside;
+    gx[i] = from_float<T>(is_inside ? to_float(g[i]) : 0.0F);
   });
+}
+
+// The partial sums of one channel in one block.
+template <typename T>
+void sum_block(const FakeQuantGradArgs& args, std::int64_t block, std::int64_t channel,
+               std::int64_t partial) {
+  std::array<float, kLanes> scale_sums{};
+  std::array<float, kLanes> zero_point_sums{};
+  for_each_lane(args.layout, block, channel, [&](std::int64_t i, std::size_t lane) {
+    const Rounded rounded =
+        round_scaled(args.table, channel, to_float(static_cast<const T*>(args.x)[i]));
+    const float g = to_float(static_cast<const T*>(args.g)[i]);
+    float slope = 0.0F;
+    if (rounded.is_inside) slope = rounded.r - rounded.t;
+    if (rounded.is_below) slope = args.table.lowest[channel];
+    if (rounded.is_above) slope = args.table.highest[channel];
+    scale_sums[lane] += g * slope;
+    zero_point_sums[lane] += rounded.is_below || rounded.is_above ? g : 0.0F;
+  });
+  double scale_sum = 0.0;
+  double zero_point_sum = 0.0;
+  for (const float sum : scale_sums) scale_sum += static_cast<double>(sum);
+  for (const float sum : zero_point_sums) zero_point_sum += static_cast<double>(sum);
+  args.scale_partials[partial] = scale_sum;
+  args.zero_point_partials[partial] = zero_point_sum;
 }
 
 template <typename T>
 void grad(const FakeQuantGradArgs& args, std::int64_t begin, std::int64_t end) {
-  const T* const x = static_cast<const T*>(args.x);
-  const T* const g = static_cast<const T*>(args.g);
-  const std::int64_t channels = args.layout.is_channel_last() ? args.layout.channels : 1;
+  grad_x<T>(args, begin, end);
+  const std::int64_t channels = args.layout.channels;
   for (std::int64_t block = begin; block < end; ++block) {
-    for (std::int64_t c = 0; c < channels; ++c) {
-      std::array<float, kLanes> scale_sums{};
-      std::array<float, kLanes> zero_point_sums{};
-      for_each_element(args.layout, block, block + 1, [&](const Element& e) {
-        if (e.partial != block * channels + c) return;
-        const Rounded rounded = round_scaled(args.table, e.channel, to_float(x[e.index]));
-        const auto lane = static_cast<std::size_t>(e.lane);
-        const float upstream = to_float(g[e.index]);
-        float slope = 0.0F;
-        if (rounded.is_inside) slope = rounded.r - rounded.t;
-        if (rounded.is_below) slope = args.table.lowest[e.channel];
-        if (rounded.is_above) slope = args.table.highest[e.channel];
-        scale_sums[lane] += upstream * slope;
-        zero_point_sums[lane] += rounded.is_below || rounded.is_above ? upstream : 0.0F;
-      });
-      double scale_sum = 0.0;
-      double zero_point_sum = 0.0;
-      for (const float sum : scale_sums) scale_sum += static_cast<double>(sum);
-      for (const float sum : zero_point_sums) zero_point_sum += static_cast<double>(sum);
-      args.scale_partials[block * channels + c] = scale_sum;
-      args.zero_point_partials[block * channels + c] = zero_point_sum;
+    if (args.layout.is_channel_last()) {
+      for (std::int64_t c = 0; c < channels; ++c)
+        sum_block<T>(args, block, c, block * channels + c);
+    } else {
+      sum_block<T>(args, block, block / blocks_per_row(args.layout) % channels, block);
     }
   }
-  grad_x<T>(args, begin, end);
 }
 
 }  // namespace
