@@ -1,0 +1,120 @@
+"""From the finished draft to a FloatGraph: check the vocabulary, keep plain meta, copy weights."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import Tensor, fx, nn
+from torch.utils._pytree import TreeSpec, tree_unflatten
+
+from hybridquant.capture.draft import BATCH, Draft, has_batch
+from hybridquant.capture.errors import CaptureError, UnsupportedOperatorError
+from hybridquant.capture.graph import FloatGraph
+from hybridquant.capture.vocabulary import OPERATORS
+
+_STRUCTURAL = {"placeholder": "input", "get_attr": "parameter", "output": "output"}
+
+
+def assemble(draft: Draft, out_spec: TreeSpec) -> FloatGraph:
+    """Return the FloatGraph of ``draft``, with its own copy of every weight.
+
+    Args:
+        draft: After all passes.
+        out_spec: Structure of the model's output.
+
+    Raises:
+        UnsupportedOperatorError: For the first operator that is not in the vocabulary.
+    """
+    _check(draft)
+    _shape_output(draft, out_spec)
+    _name_nodes(draft)
+    metas = [_plain_meta(node) for node in draft.graph.nodes]
+    for node, meta in zip(draft.graph.nodes, metas, strict=True):
+        node.meta = meta
+    root = nn.Module()
+    for name in dict.fromkeys(n.target for n in draft.graph.nodes if n.op == "get_attr"):
+        _attach(root, str(name), draft.constants[str(name)])
+    root.eval()
+    return FloatGraph(root, draft.graph).eval()
+
+
+def _check(draft: Draft) -> None:
+    for node in draft.graph.nodes:
+        if node.op != "call_function":
+            continue
+        if not isinstance(node.meta["val"], Tensor):
+            user = next(iter(node.users), node)
+            reason = "has the batch size among its arguments"
+            raise UnsupportedOperatorError(str(user.target), user.meta["path"], reason)
+        if node.target not in OPERATORS:
+            raise UnsupportedOperatorError(str(node.target), node.meta["path"])
+
+
+def _shape_output(draft: Draft, out_spec: TreeSpec) -> None:
+    """Return what the model returns: a tensor, or tuples, lists and dicts of tensors."""
+    output = next(node for node in draft.graph.nodes if node.op == "output")
+    tree = tree_unflatten(list(output.args[0]), out_spec)
+    if not _is_plain(tree):
+        raise CaptureError(
+            f"capture: model must return a tensor or tuples, lists and dicts of tensors, "
+            f"got {type(tree).__name__}; wrap the model and pick the tensor"
+        )
+    output.args = (tree,)
+
+
+def _is_plain(tree: Any) -> bool:
+    if isinstance(tree, dict):
+        return all(_is_plain(item) for item in tree.values())
+    if isinstance(tree, (tuple, list)):
+        return type(tree) in (tuple, list) and all(_is_plain(item) for item in tree)
+    return isinstance(tree, fx.Node)
+
+
+def _name_nodes(draft: Draft) -> None:
+    """Name nodes by kind in graph order (conv2d, conv2d_1, ...), weights by their own names."""
+    taken: set[str] = set()
+    for node in draft.graph.nodes:
+        if node.op == "call_function":
+            stem = OPERATORS[node.target]
+        elif node.op == "get_attr":
+            stem = str(node.target).replace(".", "_")
+        else:
+            stem = {"placeholder": "x", "output": "output"}[node.op]
+        name, index = stem, 0
+        while name in taken:
+            index += 1
+            name = f"{stem}_{index}"
+        taken.add(name)
+        node._rename(name)
+
+
+def _plain_meta(node: fx.Node) -> dict[str, Any]:
+    kind = _STRUCTURAL.get(node.op) or OPERATORS[node.target]
+    meta = {"kind": kind, "path": node.meta["path"], "shape": None, "batch_factor": 0}
+    meta |= {"dtype": None, "block": None, "bridge": None}
+    if node.op == "output":
+        return meta
+    value = node.meta["val"]
+    factors = [size // BATCH for size in value.shape if has_batch(size)]
+    if len(factors) > 1:
+        reason = "makes a tensor with the batch on several axes"
+        raise UnsupportedOperatorError(str(node.target), node.meta["path"], reason)
+    meta["shape"] = tuple(-1 if has_batch(size) else size for size in value.shape)
+    meta["batch_factor"] = factors[0] if factors else 0
+    meta["dtype"] = str(value.dtype).removeprefix("torch.")
+    return meta
+
+
+def _attach(root: nn.Module, name: str, value: Tensor) -> None:
+    """Put a copy of ``value`` into ``root`` under its dotted name."""
+    *parents, leaf = name.split(".")
+    owner = root
+    for parent in parents:
+        if parent not in owner._modules:
+            owner.add_module(parent, nn.Module())
+        owner = owner.get_submodule(parent)
+    copy = value.detach().clone()
+    if isinstance(value, nn.Parameter):
+        owner.register_parameter(leaf, nn.Parameter(copy, requires_grad=value.requires_grad))
+    else:
+        owner.register_buffer(leaf, copy)

@@ -1,0 +1,106 @@
+"""capture: a module and an example become a FloatGraph."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from hybridquant.capture.assemble import assemble
+from hybridquant.capture.cleanup import find_activations, merge_views
+from hybridquant.capture.constants import fold_constants, restore_names
+from hybridquant.capture.export import export
+from hybridquant.capture.fold import fold_channels
+from hybridquant.capture.graph import FloatGraph
+from hybridquant.capture.normalize import normalize
+
+
+def capture(model: nn.Module, example: Tensor) -> FloatGraph:
+    """Return the model's inference graph in the operator vocabulary, for any batch size.
+
+    BatchNorm, LayerScale and constants are folded; the graph equals the model within float32
+    rounding. The model is not changed and shares no memory with the graph.
+
+    Cost: one forward of ``example`` and a few seconds of tracing; copies the weights once.
+
+    Args:
+        model: A float32 vision model in eval mode, images to logits (or tuples, lists, dicts of
+            tensors).
+        example: Images of the size to capture, float32; their values do not matter.
+            # [batch, channels, height, width]
+
+    Raises:
+        TypeError: If an argument has the wrong type or dtype.
+        ValueError: If the model is in training mode or does not accept the example.
+        CaptureError: If torch.export cannot trace the model.
+        UnsupportedOperatorError: If it uses an operator outside the vocabulary; it is a
+            NotImplementedError.
+
+    Example:
+        >>> model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU()).eval()
+        >>> graph = capture(model, torch.zeros(1, 3, 8, 8))
+        >>> [node.meta["kind"] for node in graph.graph.nodes if node.op == "call_function"]
+        ['conv2d', 'relu']
+    """
+    _check_model(model)
+    _check_example(example)
+    _check_forward(model, example)
+    draft, out_spec = export(model, example)
+    draft.sweep()
+    fold_constants(draft)
+    normalize(draft)
+    fold_constants(draft)
+    merge_views(draft)
+    fold_channels(draft)
+    find_activations(draft)
+    restore_names(draft)
+    return assemble(draft, out_spec)
+
+
+def _check_model(model: nn.Module) -> None:
+    if not isinstance(model, nn.Module):
+        msg = f"capture: model must be an nn.Module, got {type(model).__name__}"
+        raise TypeError(msg)
+    training = next((name for name, module in model.named_modules() if module.training), None)
+    if training is not None:
+        what = f"module {training!r}" if training else "it"
+        msg = f"capture: model must be in eval mode, got {what} in training mode; call model.eval()"
+        raise ValueError(msg)
+    for name, tensor in [*model.named_parameters(), *model.named_buffers()]:
+        if tensor.is_floating_point() and tensor.dtype != torch.float32:
+            msg = (
+                f"capture: model must hold float32 weights, got {tensor.dtype} in {name!r}; "
+                "call model.float()"
+            )
+            raise TypeError(msg)
+
+
+def _check_example(example: Tensor) -> None:
+    if not isinstance(example, Tensor):
+        msg = f"capture: example must be a torch.Tensor, got {type(example).__name__}"
+        raise TypeError(msg)
+    if example.dtype != torch.float32:
+        msg = (
+            f"capture: example must be float32, got {example.dtype}; scale and normalise the "
+            "images as the model expects"
+        )
+        raise TypeError(msg)
+    if example.dim() != 4 or 0 in example.shape:
+        msg = (
+            "capture: example must have shape [batch, channels, height, width] without a zero, "
+            f"got {list(example.shape)}"
+        )
+        raise ValueError(msg)
+
+
+def _check_forward(model: nn.Module, example: Tensor) -> None:
+    """Run the model once, so that a wrong example is not mistaken for a model that cannot export."""
+    try:
+        with torch.no_grad():
+            model(example[:1])
+    except Exception as error:
+        first = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        msg = (
+            f"capture: example must be images the model accepts, got shape {list(example.shape)}: "
+            f"{type(error).__name__}: {first}"
+        )
+        raise ValueError(msg) from error

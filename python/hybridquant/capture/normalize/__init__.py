@@ -1,0 +1,48 @@
+"""Rewrites into the canonical vocabulary, one topic a file."""
+
+from __future__ import annotations
+
+import operator
+
+from torch import fx
+
+from hybridquant.capture.draft import Draft
+from hybridquant.capture.normalize import (
+    convs,
+    elementwise,
+    matmuls,
+    noops,
+    norms,
+    pooling,
+    slices,
+    views,
+)
+from hybridquant.capture.normalize.table import REWRITES
+
+__all__ = ["REWRITES", "normalize"]
+
+# Importing a topic fills the table.
+TOPICS = (convs, elementwise, matmuls, noops, norms, pooling, slices, views)
+
+
+def normalize(draft: Draft) -> None:
+    """Rewrite every operator of ``draft`` that has an entry in the table, in order."""
+    for node in list(draft.graph.nodes):
+        rewrite = REWRITES.get(node.target) if node.op == "call_function" else None
+        if rewrite is None or not node.users:
+            continue
+        with draft.at(node):
+            result = rewrite(draft, node)
+        if result is None:
+            continue
+        if isinstance(result, fx.Node):
+            draft.replace(node, result)
+        else:
+            _replace_outputs(draft, node, list(result))
+    draft.sweep()
+
+
+def _replace_outputs(draft: Draft, node: fx.Node, results: list[fx.Node]) -> None:
+    for user in list(node.users):
+        if user.target is operator.getitem and user.args[1] < len(results):
+            draft.replace(user, results[user.args[1]])

@@ -1,0 +1,87 @@
+"""Convolutions, with all their arguments spelled out."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import fx
+
+from hybridquant.capture.draft import Draft, aten, shape_of
+from hybridquant.capture.normalize.table import bound, pair, rewrites
+
+
+@rewrites(aten.conv1d.default, aten.conv2d.default, aten.conv3d.default)
+def conv(draft: Draft, node: fx.Node) -> fx.Node:
+    """Stride, padding and dilation are lists with one int per spatial axis."""
+    a = bound(node)
+    rank = len(shape_of(a["weight"])) - 2
+    spatial = [pair(a[key], rank) for key in ("stride", "padding", "dilation")]
+    return draft.call(node.target, a["input"], a["weight"], a["bias"], *spatial, a["groups"])
+
+
+@rewrites(aten.conv1d.padding, aten.conv2d.padding, aten.conv3d.padding)
+def conv_same(draft: Draft, node: fx.Node) -> fx.Node:
+    """``same`` padding in numbers; what is uneven goes to a pad of its own."""
+    a = bound(node)
+    kernel = shape_of(a["weight"])[2:]
+    stride, dilation = pair(a["stride"], len(kernel)), pair(a["dilation"], len(kernel))
+    total = [0] * len(kernel)
+    if a["padding"] == "same":
+        total = [d * (size - 1) for d, size in zip(dilation, kernel)]
+    x = a["input"]
+    if any(amount % 2 for amount in total):
+        uneven = [side for amount in reversed(total) for side in (0, amount % 2)]
+        x = draft.call(aten.constant_pad_nd.default, x, uneven, 0.0)
+    half = [amount // 2 for amount in total]
+    operator = _PLAIN[node.target]
+    return draft.call(operator, x, a["weight"], a["bias"], stride, half, dilation, a["groups"])
+
+
+_PLAIN: dict[Any, Any] = {
+    aten.conv1d.padding: aten.conv1d.default,
+    aten.conv2d.padding: aten.conv2d.default,
+    aten.conv3d.padding: aten.conv3d.default,
+}
+
+
+@rewrites(aten.conv_transpose2d.input)
+def conv_transpose(draft: Draft, node: fx.Node) -> fx.Node:
+    """As conv, with output padding."""
+    a = bound(node)
+    spatial = [pair(a[key]) for key in ("stride", "padding", "output_padding")]
+    tail = [*spatial, a["groups"], pair(a["dilation"])]
+    return draft.call(node.target, a["input"], a["weight"], a["bias"], *tail)
+
+
+@rewrites(aten.pad.default)
+def pad(draft: Draft, node: fx.Node) -> fx.Node | None:
+    """A pad of nothing goes; the other modes have operators of their own."""
+    a = bound(node)
+    if not any(a["pad"]):
+        return a["self"]
+    if a["mode"] == "constant":
+        return draft.call(aten.constant_pad_nd.default, a["self"], a["pad"], a["value"] or 0.0)
+    return draft.call(_PADS[a["mode"], len(a["pad"])], a["self"], a["pad"])
+
+
+_PADS: dict[tuple[str, int], Any] = {
+    ("reflect", 2): aten.reflection_pad1d.default,
+    ("reflect", 4): aten.reflection_pad2d.default,
+    ("replicate", 2): aten.replication_pad1d.default,
+    ("replicate", 4): aten.replication_pad2d.default,
+}
+
+
+@rewrites(aten.constant_pad_nd.default)
+def constant_pad(draft: Draft, node: fx.Node) -> fx.Node:
+    """A pad of nothing goes; a negative pad is a slice."""
+    a = bound(node)
+    x, amounts = a["self"], list(a["pad"])
+    rank = len(shape_of(x))
+    for index in range(0, len(amounts), 2):
+        dim, (low, high) = rank - 1 - index // 2, amounts[index : index + 2]
+        if low < 0 or high < 0:
+            size = shape_of(x)[dim]
+            x = draft.slice(x, dim, max(0, -low), size - max(0, -high))
+    kept = [max(0, amount) for amount in amounts]
+    return draft.call(aten.constant_pad_nd.default, x, kept, a["value"]) if any(kept) else x
