@@ -20,7 +20,7 @@ def draw(labels: Sequence[int], num_images: int, seed: int) -> list[int]:
 
     Example:
         >>> [[0, 0, 0, 0, 1, 1][i] for i in draw([0, 0, 0, 0, 1, 1], 5, seed=0)]
-        [0, 1, 0, 1, 0]
+        [1, 0, 1, 0, 0]
     """
     generator = torch.Generator().manual_seed(seed)
     queues = []

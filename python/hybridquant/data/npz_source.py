@@ -44,14 +44,13 @@ def open_npz(path: Path) -> Source:
 
 def _load(path: Path) -> dict[str, NDArray[Any]]:
     try:
-        archive = np.load(path, allow_pickle=False)
-        if isinstance(archive, np.ndarray):
-            reject("source", "be an .npz archive", f"{path}, a single array")
-        with archive:
-            return {name: archive[name] for name in archive.files}
+        # Opened here: np.load leaves the file open when it is damaged.
+        with path.open("rb") as file:
+            archive = np.load(file, allow_pickle=False)
+            # A single array (.npy) has no names.
+            names = () if isinstance(archive, np.ndarray) else archive.files
+            return {name: archive[name] for name in names}
     except (zipfile.BadZipFile, zlib.error, EOFError, ValueError) as error:
-        if "load_data" in str(error):
-            raise
         reject("source", "be a whole .npz archive without objects", f"{path} ({error})")
 
 

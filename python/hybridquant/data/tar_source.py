@@ -49,6 +49,10 @@ def _members(path: Path) -> list[tarfile.TarInfo]:
         blocks = -(-last.size // _BLOCK) if last.isreg() else 0
         if _read_slice(path, last.offset_data + blocks * _BLOCK, _BLOCK) != bytes(_BLOCK):
             reject("source", "be a whole tar", f"{path} (cut short)", "copy it again")
+    links = [m.name for m in members if is_image(m.name) and (m.issym() or m.islnk())]
+    if links:
+        got = f"{path} with {first_few(links)}"
+        reject("source", "hold files, not links to files", got, "make it with tar --dereference")
     return [member for member in members if member.isreg()]
 
 

@@ -21,8 +21,9 @@ def build(name: str) -> nn.Module:
     module_name, _, attribute = name.partition(":")
     try:
         module = importlib.import_module(module_name)
-    except (ImportError, ValueError) as error:
-        reject("name", "name a module that can be imported", f"{name!r} ({error})")
+    except Exception as error:
+        got = f"{name!r} ({type(error).__name__}: {error})"
+        reject("name", "name a module that can be imported", got)
     function: Any = getattr(module, attribute, None)
     if not callable(function):
         reject("name", f"name a function of {module_name}", repr(name))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import pickle
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -96,7 +95,9 @@ def _read_torch(path: Path) -> Any:
         # timm's training script saves its arguments beside the weights.
         with torch.serialization.safe_globals([argparse.Namespace]):
             return torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:
+    except OSError:
+        raise
+    except Exception as error:  # A damaged pickle raises whatever its bytes lead to.
         reject(
             "checkpoint",
             "be a whole torch file of weights only",
@@ -106,7 +107,9 @@ def _read_torch(path: Path) -> Any:
 
 
 def _kind(value: object) -> str:
-    return "nothing in it" if value == {} else f"a {type(value).__name__}"
+    name = type(value).__name__
+    article = "an" if name[0].lower() in "aeiou" else "a"
+    return "nothing in it" if value == {} else f"{article} {name}"
 
 
 def _few(names: list[str], limit: int = 3) -> str:

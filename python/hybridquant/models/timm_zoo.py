@@ -14,13 +14,13 @@ HUB = "the Hugging Face hub"
 
 
 def names() -> list[str]:
-    """Return the names of all architectures."""
-    return list(timm.list_models())
+    """Return the names of all architectures, alone and with the tag of each of their weights."""
+    return sorted({*timm.list_models(), *timm.list_models(include_tags=True)})
 
 
 def knows(name: str) -> bool:
     """Return whether ``name`` is an architecture, with or without the tag of its weights."""
-    return bool(timm.is_model(name))
+    return bool(timm.is_model(name)) and ("." not in name or name in names())
 
 
 def build(name: str, num_classes: int | None, pretrained: bool) -> nn.Module:
@@ -28,12 +28,8 @@ def build(name: str, num_classes: int | None, pretrained: bool) -> nn.Module:
 
     Raises:
         OSError: If the weights cannot be downloaded.
-        ValueError: If there are no weights, or the tag in the name is unknown.
+        ValueError: If there are no weights.
     """
-    architecture, _, tag = name.partition(".")
-    if tag and name not in timm.list_pretrained(f"{architecture}.*"):
-        tagged = ", ".join(timm.list_pretrained(f"{architecture}.*"))
-        reject("name", f"be {architecture} or one of its weights ({tagged})", repr(name))
     if pretrained and not timm.models.is_model_pretrained(name):
         reject("pretrained", f"be False for {name}, which has no weights", "True")
     options: dict[str, Any] = {} if num_classes is None else {"num_classes": num_classes}
@@ -46,11 +42,12 @@ def num_classes(name: str) -> int:
     return int(timm.get_pretrained_cfg_value(name, "num_classes"))
 
 
-def classifier(module: nn.Module) -> str:
+def classifier(module: nn.Module) -> str | None:
     """Return the path of the layer that gives the logits; the first where there are two."""
     config: Any = module.pretrained_cfg
-    paths = config["classifier"]
-    return str(paths if isinstance(paths, str) else paths[0])
+    paths = config.get("classifier")
+    path: str | None = paths[0] if isinstance(paths, tuple | list) else paths
+    return path
 
 
 def data_config(name: str, module: nn.Module) -> DataConfig:

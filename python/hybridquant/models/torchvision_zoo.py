@@ -40,7 +40,7 @@ def num_classes(name: str) -> int:
     return len(models.get_model_weights(name).DEFAULT.meta["categories"])
 
 
-def classifier(module: nn.Module) -> str:
+def classifier(module: nn.Module) -> str | None:
     """Return the path of the layer that gives the logits: the last linear one.
 
     SqueezeNet has none; there it is the last convolution.

@@ -35,8 +35,8 @@ class Zoo(Protocol):
     def num_classes(self, name: str) -> int:
         """Return the size of the model's classifier by default."""
 
-    def classifier(self, module: nn.Module) -> str:
-        """Return the path of the layer that gives the logits."""
+    def classifier(self, module: nn.Module) -> str | None:
+        """Return the path of the layer that gives the logits, where it is known."""
 
     def data_config(self, name: str, module: nn.Module) -> DataConfig:
         """Return how the library evaluates the model."""
