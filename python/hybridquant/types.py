@@ -29,7 +29,7 @@ class QuantSpec:
     scheme: Scheme = "asymmetric"
     granularity: Granularity = "tensor"
     observer: str = "minmax"
-    observer_options: Mapping[str, Any] = field(default_factory=dict)
+    observer_options: Mapping[str, Any] = field(default_factory=dict, hash=False)
     include_zero: bool = True
     quantizer: str = "affine"
 
@@ -42,3 +42,22 @@ class QuantSpec:
     def qmax(self) -> int:
         """Largest code: ``2^(bits-1) - 1`` when symmetric, else ``2^bits - 1``."""
         return (1 << (self.bits - (self.scheme == "symmetric"))) - 1
+
+
+@dataclass(frozen=True)
+class Edge:
+    """One input of one operator.
+
+    Args:
+        node: Name of the operator's node in the graph.
+        position: Which input, counted from 0.
+        kind: The operator's kind, e.g. ``conv2d`` (docs/operators.md lists them).
+        path: Path of the operator's module in the user's model, e.g. ``stages.2.1.conv_1x1``.
+        operand: ``weight`` for a trained weight of conv2d or linear, else ``activation``.
+    """
+
+    node: str
+    position: int
+    kind: str
+    path: str
+    operand: Operand

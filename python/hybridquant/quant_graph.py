@@ -1,0 +1,184 @@
+"""QuantGraph: a FloatGraph whose operator inputs pass through fake-quant modules."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from copy import deepcopy
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, cast
+
+from torch import nn
+from torch.fx import Node
+
+from hybridquant.capture import FloatGraph
+from hybridquant.capture.vocabulary import LAYOUT_KINDS
+from hybridquant.quantizers import QUANTIZERS
+from hybridquant.types import Edge, QuantSpec
+
+if TYPE_CHECKING:
+    from hybridquant.quantizers import FakeQuant
+
+Resolve = Callable[[Sequence[Edge]], Sequence[QuantSpec | None]]
+
+# Operators whose second input is a trained weight, and the axis of its output channels.
+_WEIGHT_AXIS = {"conv1d": 0, "conv2d": 0, "conv3d": 0, "conv_transpose2d": 1, "linear": 0}
+# Of these operators only the first inputs are edges: the others (bias, gamma, beta, running
+# statistics) are parameters that an integer form folds into its accumulators.
+_NUM_DATA_INPUTS = {
+    **dict.fromkeys(_WEIGHT_AXIS, 2),
+    **dict.fromkeys(("batch_norm", "group_norm", "layer_norm", "rms_norm"), 1),
+}
+_CHANNELS_LAST_KINDS = frozenset({"layer_norm", "linear", "matmul", "rms_norm", "softmax"})
+
+
+@dataclass(frozen=True)
+class QuantEdge:
+    """A quantized edge: which input of which operator, how, and by which module.
+
+    Args:
+        edge: The operator's input.
+        spec: How it is quantized.
+        channel_axis: Axis of per-channel scales; negative counts from the back.
+        module: Name of the fake-quant module in the QuantGraph. Edges that read the same tensor in
+            the same way share one.
+    """
+
+    edge: Edge
+    spec: QuantSpec
+    channel_axis: int
+    module: str
+
+
+class QuantGraph(FloatGraph):
+    """A FloatGraph with fake-quant modules on its edges; an ordinary ``nn.Module``.
+
+    Attributes:
+        quant_edges: Every quantized edge, in graph order.
+    """
+
+    quant_edges: tuple[QuantEdge, ...] = ()
+
+    def module_of(self, edge: QuantEdge) -> FakeQuant:
+        """Return the fake-quant module of ``edge``."""
+        return cast("FakeQuant", self.get_submodule(edge.module))
+
+    def weight_name(self, edge: QuantEdge) -> str:
+        """Return the name of the parameter that ``edge``, a weight edge, quantizes."""
+        node = next(node for node in self.graph.nodes if node.target == edge.module)
+        return str(node.args[0].target)
+
+    @contextmanager
+    def fake_quant_off(self) -> Iterator[None]:
+        """Run in float inside the ``with`` block."""
+        modules = {edge.module: self.module_of(edge) for edge in self.quant_edges}
+        before = {name: module.enabled for name, module in modules.items()}
+        try:
+            for module in modules.values():
+                module.enabled = False
+            yield
+        finally:
+            for name, module in modules.items():
+                module.enabled = before[name]
+
+
+def find_edges(graph: FloatGraph) -> list[Edge]:
+    """Return every edge of ``graph`` that could be quantized, in graph order.
+
+    Operators that only move values (reshape, permute, ...) have none: quantizing before or after
+    them is the same. In a QuantGraph the edge is the same, whether a fake-quant module sits on it
+    or not.
+    """
+    edges = []
+    for node in graph.graph.nodes:
+        kind = node.meta["kind"]
+        if node.op != "call_function" or kind in LAYOUT_KINDS:
+            continue
+        for position, producer in enumerate(node.args[: _NUM_DATA_INPUTS.get(kind)]):
+            if isinstance(producer, Node) and producer.meta["dtype"] == "float32":
+                is_weight = position == 1 and kind in _WEIGHT_AXIS and _is_parameter(producer)
+                operand = "weight" if is_weight else "activation"
+                edges.append(Edge(node.name, position, kind, node.meta["path"], operand))
+    return edges
+
+
+def prepare(graph: FloatGraph, resolve: Resolve) -> QuantGraph:
+    """Return a copy of ``graph`` with fake-quant modules on the edges that ``resolve`` chooses.
+
+    The modules hold no ranges yet: running the result before a pass such as ``observe`` has set
+    them is an error that says so. Costs a copy of the parameters and no pass over data.
+
+    Args:
+        graph: The captured model; not changed.
+        resolve: Maps all edges to a QuantSpec each, or to None for an edge that stays in float.
+
+    Raises:
+        ValueError: If ``resolve`` leaves every edge in float, or wants one scale a channel where
+            the number of channels is not fixed.
+    """
+    copy = deepcopy(graph)
+    quantized = QuantGraph(copy, copy.graph, "QuantGraph")
+    edges = find_edges(quantized)
+    nodes = {node.name: node for node in quantized.graph.nodes}
+    shared: dict[tuple[Node, QuantSpec, int], Node] = {}
+    quant_edges = []
+    for edge, spec in zip(edges, resolve(edges), strict=True):
+        if spec is None:
+            continue
+        consumer = nodes[edge.node]
+        producer = cast("Node", consumer.args[edge.position])
+        axis = _channel_axis(edge, producer)
+        key = (producer, spec, axis)
+        if key not in shared:
+            shared[key] = _insert(quantized, edge, producer, spec, axis)
+        consumer.update_arg(edge.position, shared[key])
+        quant_edges.append(QuantEdge(edge, spec, axis, str(shared[key].target)))
+    if not quant_edges:
+        msg = f"prepare: resolve must quantize at least one of {len(edges)} edges, got none"
+        raise ValueError(msg)
+    quantized.quant_edges = tuple(quant_edges)
+    quantized.graph.lint()
+    quantized.recompile()
+    return quantized.eval()
+
+
+def _insert(graph: QuantGraph, edge: Edge, producer: Node, spec: QuantSpec, axis: int) -> Node:
+    """Put a new fake-quant module behind ``producer`` and return its node."""
+    channels = producer.meta["shape"][axis] if spec.granularity == "channel" else 1
+    if channels < 1:
+        msg = (
+            f"prepare: edge {edge.node}[{edge.position}] of {edge.path} must have a fixed number "
+            f"of channels on axis {axis} for granularity 'channel', got shape "
+            f"{producer.meta['shape']}"
+        )
+        raise ValueError(msg)
+    name = _free_name(graph, edge)
+    graph.add_submodule(name, QUANTIZERS[spec.quantizer].from_spec(spec, axis, channels))
+    with graph.graph.inserting_after(producer):
+        node = graph.graph.call_module(name, (producer,))
+    node.meta.update(producer.meta)
+    node.meta.update(kind="fake_quant", path=edge.path)
+    return node
+
+
+def _free_name(graph: nn.Module, edge: Edge) -> str:
+    """Return a module name that tells where the edge is, e.g. ``fake_quant.stem.conv.weight``."""
+    operand = edge.operand if edge.position < 2 else f"{edge.operand}{edge.position}"
+    stem = ".".join(filter(None, ("fake_quant", edge.path, operand)))
+    taken = {name for name, _ in graph.named_modules()}
+    names = itertools.chain([stem], (f"{stem}_{number}" for number in itertools.count(2)))
+    return next(name for name in names if name not in taken)
+
+
+def _channel_axis(edge: Edge, producer: Node) -> int:
+    """Return the axis whose entries may have a scale each: outputs of a weight, else channels."""
+    if edge.operand == "weight":
+        return _WEIGHT_AXIS[edge.kind]
+    is_image = len(producer.meta["shape"]) == 4 and edge.kind not in _CHANNELS_LAST_KINDS
+    return 1 if is_image else -1
+
+
+def _is_parameter(producer: Node) -> bool:
+    source = producer.args[0] if producer.op == "call_module" else producer
+    return isinstance(source, Node) and source.op == "get_attr"

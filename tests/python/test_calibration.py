@@ -1,0 +1,46 @@
+"""Every form of calibration images a user may have."""
+
+import pytest
+import torch
+from torch.utils.data import DataLoader, TensorDataset
+
+from hybridquant.calibration import Calibration
+
+IMAGES = torch.arange(5 * 3 * 4 * 4, dtype=torch.float32).reshape(5, 3, 4, 4)
+LABELS = torch.arange(5)
+
+SOURCES = {
+    "tensor": IMAGES,
+    "list": list(IMAGES.split(2)),
+    "list-with-labels": list(zip(IMAGES.split(2), LABELS.split(2), strict=True)),
+    "loader": DataLoader(TensorDataset(IMAGES, LABELS), batch_size=2),
+}
+
+BAD = [
+    ((x for x in [IMAGES]), TypeError, "iterable more than once, got generator"),
+    (7, TypeError, "a tensor, ImageData, or an iterable of image batches, got int"),
+    ([], ValueError, "at least one batch, got none"),
+    (IMAGES[:0], ValueError, "at least one batch, got none"),
+    ([IMAGES.to(torch.uint8)], TypeError, "float tensors, got torch.uint8"),
+    (["photo.jpg"], TypeError, "float tensors, got str"),
+    ([IMAGES[0]], ValueError, r"got shape \[3, 4, 4\]"),
+]
+
+
+@pytest.mark.parametrize("source", SOURCES.values(), ids=SOURCES)
+def test_every_source_gives_the_same_images_twice(source: object) -> None:
+    calibration = Calibration(source, batch_size=2)
+    for _ in range(2):
+        assert torch.equal(torch.cat(list(calibration)), IMAGES)
+    assert torch.equal(calibration.first(), IMAGES[:2])
+
+
+@pytest.mark.parametrize(("source", "error", "text"), BAD)
+def test_bad_sources_say_what_is_wrong(source: object, error: type, text: str) -> None:
+    with pytest.raises(error, match=text):
+        list(Calibration(source))
+
+
+def test_batch_size_must_be_positive() -> None:
+    with pytest.raises(ValueError, match="batch_size must be at least 1, got 0"):
+        Calibration(IMAGES, batch_size=0)

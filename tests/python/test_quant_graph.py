@@ -1,0 +1,178 @@
+"""QuantGraph: which edges get fake-quant modules, and that it stays an ordinary nn.Module."""
+
+import copy
+import io
+import pickle
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from hybridquant.calibration import Calibration
+from hybridquant.capture import capture
+from hybridquant.passes import PASSES
+from hybridquant.quant_graph import QuantGraph, find_edges, prepare
+from hybridquant.types import Edge, QuantSpec
+
+WEIGHT = QuantSpec(scheme="symmetric", granularity="channel")
+ACTIVATION = QuantSpec()
+MACS = ("conv2d", "linear", "matmul")
+
+
+def mac_specs(edges: list[Edge]) -> list[QuantSpec | None]:
+    specs = {"weight": WEIGHT, "activation": ACTIVATION}
+    return [specs[edge.operand] if edge.kind in MACS else None for edge in edges]
+
+
+@pytest.fixture
+def quantized(tiny_model: nn.Module, images: Tensor) -> QuantGraph:
+    graph = prepare(capture(tiny_model, images), mac_specs)
+    return PASSES["observe"](graph, Calibration(images))
+
+
+def test_edges_are_the_inputs_operators_compute_with(tiny_model: nn.Module, images: Tensor) -> None:
+    edges = [
+        (edge.kind, edge.operand, edge.path) for edge in find_edges(capture(tiny_model, images))
+    ]
+    assert edges == [
+        ("conv2d", "activation", "stem"),
+        ("conv2d", "weight", "stem"),
+        ("relu", "activation", ""),
+        ("conv2d", "activation", "depthwise"),
+        ("conv2d", "weight", "depthwise"),
+        ("add", "activation", ""),
+        ("add", "activation", ""),
+        ("layer_norm", "activation", "norm"),
+        ("linear", "activation", "qkv"),
+        ("linear", "weight", "qkv"),
+        ("matmul", "activation", ""),
+        ("matmul", "activation", ""),
+        ("softmax", "activation", ""),
+        ("matmul", "activation", ""),
+        ("matmul", "activation", ""),
+        ("mean", "activation", ""),
+        ("linear", "activation", "head"),
+        ("linear", "weight", "head"),
+    ]
+
+
+def test_quantized_edges_are_still_edges(quantized: QuantGraph) -> None:
+    edges = find_edges(quantized)
+    assert len(edges) == 18
+    assert [edge.edge for edge in quantized.quant_edges] == [e for e in edges if e.kind in MACS]
+
+
+def test_module_names_tell_where_the_edge_is(quantized: QuantGraph) -> None:
+    names = {edge.module for edge in quantized.quant_edges}
+    assert {
+        "fake_quant.stem.weight",
+        "fake_quant.stem.activation",
+        "fake_quant.head.weight",
+    } <= names
+    stem = next(e for e in quantized.quant_edges if e.module == "fake_quant.stem.weight")
+    assert quantized.weight_name(stem) == "stem.weight"
+    assert quantized.module_of(stem).scale.shape == (8,)
+
+
+def test_edges_that_read_one_tensor_alike_share_a_module(images: Tensor) -> None:
+    class Twice(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.a, self.b = nn.Conv2d(3, 2, 1), nn.Conv2d(3, 2, 1)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.a(x) + self.b(x)
+
+    graph = prepare(capture(Twice().eval(), images), mac_specs)
+    activations = [e.module for e in graph.quant_edges if e.edge.operand == "activation"]
+    assert activations == ["fake_quant.a.activation"] * 2
+
+
+def test_quantized_output_is_near_but_not_equal(
+    quantized: QuantGraph, tiny_model: nn.Module, images: Tensor
+) -> None:
+    with torch.no_grad():
+        expected, got = tiny_model(images), quantized(images)
+        error = float((got - expected).norm() / expected.norm())
+        assert 0 < error < 0.05
+        with quantized.fake_quant_off():
+            torch.testing.assert_close(quantized(images), expected)
+        assert torch.equal(quantized(images), got)
+
+
+def test_the_users_model_is_not_touched(tiny_model: nn.Module, images: Tensor) -> None:
+    before = copy.deepcopy(tiny_model.state_dict())
+    graph = PASSES["observe"](prepare(capture(tiny_model, images), mac_specs), Calibration(images))
+    with torch.no_grad():
+        for parameter in graph.parameters():
+            parameter.add_(1.0)
+    after = tiny_model.state_dict()
+    assert all(torch.equal(before[key], after[key]) for key in before)
+
+
+def test_uncalibrated_graph_refuses_to_run(tiny_model: nn.Module, images: Tensor) -> None:
+    graph = prepare(capture(tiny_model, images), mac_specs)
+    with pytest.raises(ValueError, match="calibrate first"):
+        graph(images)
+
+
+def test_state_dict_round_trip(
+    quantized: QuantGraph, tiny_model: nn.Module, images: Tensor
+) -> None:
+    fresh = prepare(capture(tiny_model, images), mac_specs)
+    fresh.load_state_dict(quantized.state_dict())
+    assert torch.equal(fresh(images), quantized(images))
+
+
+def through_torch_save(graph: QuantGraph) -> QuantGraph:
+    buffer = io.BytesIO()
+    torch.save(graph, buffer)
+    buffer.seek(0)
+    return torch.load(buffer, weights_only=False)
+
+
+COPIES = {
+    "deepcopy": copy.deepcopy,
+    "pickle": lambda graph: pickle.loads(pickle.dumps(graph)),
+    "torch.save": through_torch_save,
+}
+
+
+@pytest.mark.parametrize("copy_of", COPIES.values(), ids=COPIES)
+def test_copies_are_equal_and_complete(copy_of, quantized: QuantGraph, images: Tensor) -> None:
+    other = copy_of(quantized)
+    assert torch.equal(other(images), quantized(images))
+    assert other.quant_edges == quantized.quant_edges
+    assert find_edges(other) == find_edges(quantized)
+    assert isinstance(other, QuantGraph)
+
+
+def test_trace_and_export_follow_the_batch(quantized: QuantGraph, images: Tensor) -> None:
+    traced = torch.jit.trace(quantized, images[:2], check_trace=False)
+    batch = torch.export.Dim("batch")
+    exported = torch.export.export(quantized, (images[:2],), dynamic_shapes=({0: batch},)).module()
+    for size in (1, 3, 6):
+        expected = quantized(images[:size])
+        assert torch.equal(traced(images[:size]), expected)
+        assert torch.equal(exported(images[:size]), expected)
+
+
+def test_every_fake_quant_module_can_be_scripted(quantized: QuantGraph) -> None:
+    for edge in quantized.quant_edges:
+        module = quantized.module_of(edge)
+        assert "fake_quant_affine" in str(torch.jit.script(module).graph)
+
+
+def test_training_reaches_weights_and_learned_scales(quantized: QuantGraph, images: Tensor) -> None:
+    quantized.train()
+    for edge in quantized.quant_edges:
+        quantized.module_of(edge).scale.requires_grad_(True)
+    quantized(images).square().mean().backward()
+    learned = {name: p.grad for name, p in quantized.named_parameters() if p.requires_grad}
+    assert [name for name, grad in learned.items() if grad is None] == []
+    assert all(torch.isfinite(grad).all() for grad in learned.values())
+
+
+def test_a_recipe_that_quantizes_nothing_is_refused(tiny_model: nn.Module, images: Tensor) -> None:
+    with pytest.raises(ValueError, match="must quantize at least one of 18 edges, got none"):
+        prepare(capture(tiny_model, images), lambda edges: [None] * len(edges))
