@@ -1,0 +1,90 @@
+"""An output folder that is either filled completely or left as it was."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+
+class ArtifactFolder:
+    """Collects files in a temporary folder and moves them into place at the end.
+
+    Used as a context manager: when the block ends well, every file written below ``staging`` is
+    renamed into ``target`` (files already there under other names stay); when it ends with an
+    error or an interruption, nothing of it is left. That ``target`` can be written is checked on
+    entry, before any work is done.
+
+    Args:
+        target: The folder to fill; made when missing.
+
+    Raises:
+        OSError: On entry, if ``target`` is a file, or cannot be made or written.
+
+    Example:
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     with ArtifactFolder(Path(folder) / "out") as out:
+        ...         _ = (out.staging / "a.txt").write_text("done")
+        ...     print((Path(folder) / "out" / "a.txt").read_text())
+        done
+    """
+
+    def __init__(self, target: Path) -> None:
+        self.target = target
+        self._staging: Path | None = None
+
+    @property
+    def staging(self) -> Path:
+        """Where to write; exists only inside the ``with`` block."""
+        if self._staging is None:
+            msg = "ArtifactFolder: staging is available inside the with block only"
+            raise RuntimeError(msg)
+        return self._staging
+
+    def __enter__(self) -> ArtifactFolder:
+        """Make the temporary folder beside the target, on the same file system."""
+        if self.target.exists() and not self.target.is_dir():
+            msg = f"ArtifactFolder: target must be a folder, got the file {self.target}"
+            raise NotADirectoryError(msg)
+        parent = self.target.resolve().parent
+        try:
+            if self.target.exists():
+                tempfile.TemporaryFile(dir=self.target).close()
+            parent.mkdir(parents=True, exist_ok=True)
+            self._staging = Path(tempfile.mkdtemp(prefix=f".{self.target.name}.", dir=parent))
+        except OSError as error:
+            msg = f"ArtifactFolder: target must be writable, got {self.target} ({error.strerror})"
+            raise OSError(msg) from error
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Move the files into place, or drop them."""
+        try:
+            if kind is None:
+                self.target.mkdir(exist_ok=True)
+                for file in sorted(self.staging.iterdir()):
+                    file.replace(self.target / file.name)
+        finally:
+            shutil.rmtree(self.staging, ignore_errors=True)
+            self._staging = None
+
+    def write_text(self, name: str, text: str) -> None:
+        """Write a UTF-8 text file."""
+        (self.staging / name).write_text(text, encoding="utf-8")
+
+    def write_json(self, name: str, data: Any) -> None:
+        """Write ``data`` as JSON with sorted keys.
+
+        Raises:
+            ValueError: If ``data`` holds a number JSON has no form for (NaN, infinity).
+        """
+        text = json.dumps(data, indent=2, sort_keys=True, allow_nan=False)
+        self.write_text(name, text + "\n")

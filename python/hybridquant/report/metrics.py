@@ -1,0 +1,144 @@
+"""How good a model is, alone and beside its float original."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from hybridquant.progress import track
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """What a model says about a set of images.
+
+    Args:
+        logits: float32 [images, classes].
+        labels: int64 [images].
+    """
+
+    logits: Tensor
+    labels: Tensor
+
+    @property
+    def images(self) -> int:
+        """Number of images."""
+        return len(self.labels)
+
+    @property
+    def top1(self) -> float:
+        """Share of images whose highest logit is the label's, 0 to 1."""
+        return _share(self.logits.argmax(1) == self.labels)
+
+    def top1_interval(self, sigmas: float = 1.96) -> tuple[float, float]:
+        """Return the Wilson score interval of ``top1``, as two shares.
+
+        Args:
+            sigmas: Half width in standard deviations; 1.96 is 95 %.
+
+        Source:
+            E. B. Wilson, 1927, "Probable inference, the law of succession".
+
+        Example:
+            >>> labels = torch.arange(100) % 10
+            >>> logits = F.one_hot(torch.where(labels < 8, labels, 0), 10).float()
+            >>> low, high = Predictions(logits, labels).top1_interval()
+            >>> print(f"{low:.3f} {high:.3f}")
+            0.711 0.867
+        """
+        n, p, z2 = self.images, self.top1, sigmas * sigmas
+        centre = (p + z2 / (2 * n)) / (1 + z2 / n)
+        half = sigmas / (1 + z2 / n) * math.sqrt(p * (1 - p) / n + z2 / (4 * n * n))
+        return centre - half, centre + half
+
+
+@dataclass(frozen=True)
+class Fidelity:
+    """How close a quantized model stays to its float original, labels aside.
+
+    Args:
+        agreement: Share of images on which both give the same class, 0 to 1.
+        sqnr_db: Signal to quantization noise ratio of the logits in dB; infinite when equal.
+        kl: Mean Kullback-Leibler divergence of the quantized class distribution from the
+            original's, in nats.
+    """
+
+    agreement: float
+    sqnr_db: float
+    kl: float
+
+
+def predict(
+    model: nn.Module,
+    batches: Iterable[tuple[Tensor, Tensor]],
+    *,
+    what: str = "evaluate",
+    total: int | None = None,
+) -> Predictions:
+    """Return the logits of ``model`` over all batches, with the labels.
+
+    Args:
+        model: Maps images [batch, 3, height, width] to logits [batch, classes].
+        batches: Pairs of images and int64 labels [batch].
+        what: Label of the progress bar.
+        total: Number of batches, for the progress bar.
+
+    Raises:
+        ValueError: If there is no image, a logit is not finite, or the logits are not
+            [batch, classes].
+    """
+    logits, labels = [], []
+    with torch.inference_mode():
+        for x, target in track(batches, what, total):
+            logits.append(_checked(model(x), len(target)))
+            labels.append(target)
+    if not labels:
+        msg = "predict: batches must hold at least one image, got none"
+        raise ValueError(msg)
+    return Predictions(torch.cat(logits), torch.cat(labels))
+
+
+def fidelity(original: Predictions, quantized: Predictions) -> Fidelity:
+    """Return how close ``quantized`` stays to ``original``, from logits on the same images.
+
+    Raises:
+        ValueError: If the two do not have the same shape.
+
+    Example:
+        >>> y = Predictions(torch.tensor([[0.0, 4.0], [3.0, 0.0]]), torch.tensor([1, 0]))
+        >>> y_hat = Predictions(y.logits + 0.5, y.labels)
+        >>> fidelity(y, y_hat)
+        Fidelity(agreement=1.0, sqnr_db=13.97..., kl=0.0)
+    """
+    if original.logits.shape != quantized.logits.shape:
+        msg = (
+            "fidelity: quantized must have the logits' shape of original "
+            f"{list(original.logits.shape)}, got {list(quantized.logits.shape)}"
+        )
+        raise ValueError(msg)
+    y, y_hat = original.logits.double(), quantized.logits.double()
+    signal, noise = float(y.square().sum()), float((y_hat - y).square().sum())
+    sqnr_db = 10 * math.log10(signal / noise) if signal > 0 and noise > 0 else math.inf
+    log_p, log_q = F.log_softmax(y, 1), F.log_softmax(y_hat, 1)
+    kl = float(F.kl_div(log_q, log_p, reduction="batchmean", log_target=True))
+    return Fidelity(_share(y.argmax(1) == y_hat.argmax(1)), sqnr_db, max(kl, 0.0))
+
+
+def _checked(logits: Tensor, images: int) -> Tensor:
+    if logits.ndim != 2 or len(logits) != images:
+        msg = f"predict: logits must be [{images}, classes], got {list(logits.shape)}"
+        raise ValueError(msg)
+    bad = logits.numel() - int(torch.isfinite(logits).sum())
+    if bad:
+        msg = f"predict: logits must be finite, got {bad} of {logits.numel()} that are not"
+        raise ValueError(msg)
+    return logits.float()
+
+
+def _share(hits: Tensor) -> float:
+    return int(hits.sum()) / len(hits)

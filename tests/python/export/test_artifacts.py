@@ -1,0 +1,54 @@
+"""Output folders are filled completely or left as they were."""
+
+from pathlib import Path
+
+import pytest
+
+from hybridquant.export import ArtifactFolder
+
+
+def test_files_arrive_together_and_others_stay(tmp_path: Path) -> None:
+    target = tmp_path / "deep" / "out"
+    target.mkdir(parents=True)
+    (target / "mine.txt").write_text("kept")
+    (target / "a.json").write_text("old")
+    with ArtifactFolder(target) as out:
+        out.write_json("a.json", {"b": 1})
+        assert (target / "a.json").read_text() == "old"
+    assert (target / "a.json").read_text() == '{\n  "b": 1\n}\n'
+    assert (target / "mine.txt").read_text() == "kept"
+    assert sorted(path.name for path in tmp_path.rglob("*")) == [
+        "a.json",
+        "deep",
+        "mine.txt",
+        "out",
+    ]
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, ValueError])
+def test_nothing_is_left_after_an_error(tmp_path: Path, error: type[BaseException]) -> None:
+    def fail_halfway() -> None:
+        with ArtifactFolder(tmp_path / "out") as out:
+            out.write_text("a.txt", "half")
+            raise error
+
+    with pytest.raises(error):
+        fail_halfway()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_in_the_way_is_an_error_before_any_work(tmp_path: Path) -> None:
+    (tmp_path / "out").write_text("a file")
+    with pytest.raises(NotADirectoryError, match="target must be a folder, got the file"):
+        ArtifactFolder(tmp_path / "out").__enter__()
+
+
+def test_a_parent_that_cannot_be_made_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OSError, match="target must be writable"):
+        ArtifactFolder(tmp_path / "file" / "out").__enter__()
+
+
+def test_numbers_json_has_no_form_for_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError), ArtifactFolder(tmp_path / "out") as out:
+        out.write_json("a.json", {"sqnr_db": float("inf")})
