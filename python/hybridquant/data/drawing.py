@@ -23,11 +23,13 @@ def draw(labels: Sequence[int], num_images: int, seed: int) -> list[int]:
         [1, 0, 1, 0, 0]
     """
     generator = torch.Generator().manual_seed(seed)
-    queues = []
-    for label in sorted(set(labels)):
-        positions = [i for i, other in enumerate(labels) if other == label]
-        order = torch.randperm(len(positions), generator=generator).tolist()
-        queues.append([positions[i] for i in order])
+    positions: dict[int, list[int]] = {label: [] for label in sorted(set(labels))}
+    for position, label in enumerate(labels):
+        positions[label].append(position)
+    queues = [
+        [members[i] for i in torch.randperm(len(members), generator=generator).tolist()]
+        for members in positions.values()
+    ]
     turns = torch.randperm(len(queues), generator=generator).tolist()
     longest = max(map(len, queues))
     drawn = [queues[t][r] for r in range(longest) for t in turns if r < len(queues[t])]

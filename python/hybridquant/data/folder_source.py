@@ -51,5 +51,11 @@ def _images_of_class(root: Path, folder: Path) -> list[Path]:
 def _list(folder: Path) -> tuple[list[Path], list[Path]]:
     """Return the sub-folders and the images in ``folder``."""
     entries = sorted(entry for entry in folder.iterdir() if not entry.name.startswith("."))
-    folders = [entry for entry in entries if entry.is_dir()]
-    return folders, [e for e in entries if is_image(e.name) and not e.is_dir()]
+    folders: list[Path] = []
+    images: list[Path] = []
+    for entry in entries:
+        if entry.is_dir():
+            folders.append(entry)
+        elif is_image(entry.name):
+            images.append(entry)
+    return folders, images
