@@ -151,11 +151,15 @@ def _sample_quantile(values: Tensor, fraction: float) -> Tensor:
 def _histogram_quantile(histogram: StreamingHistogram, fraction: float) -> Tensor:
     counts = histogram.counts.scatter_add(1, histogram.zero_bin, histogram.num_zeros[:, None])
     cumulated = counts.cumsum(dim=1)
-    position = fraction * (cumulated[:, -1:] - 1).to(torch.float64)
-    index = torch.searchsorted(cumulated.to(torch.float64), position, right=True)
+    num_values = cumulated[:, -1:]
+    position = fraction * (num_values - 1).to(torch.float64)
+    below = position.floor()
+    ranks = torch.cat([below, below + 1], dim=1).to(torch.int64).minimum(num_values - 1)
+    index = torch.searchsorted(cumulated, ranks, right=True)
     count = counts.gather(1, index)
     before = cumulated.gather(1, index) - count
     # The values of a bin stand in the middle of equal parts of it.
-    inside = (position - before + 0.5) / count
-    value = (histogram.first[:, None] + index + inside) * histogram.width[:, None]
-    return value[:, 0].to(torch.float32).clamp(histogram.low, histogram.high)
+    inside = (ranks - before + 0.5) / count
+    values = (histogram.first[:, None] + index + inside) * histogram.width[:, None]
+    value = torch.lerp(values[:, 0], values[:, 1], (position - below)[:, 0])
+    return value.to(torch.float32).clamp(histogram.low, histogram.high)

@@ -93,11 +93,10 @@ class StreamingHistogram:
     def _grid(self) -> tuple[Tensor, Tensor]:
         """Return the exponent and first bin of each row for the present range."""
         low, high = self.low.to(torch.float64), self.high.to(torch.float64)
-        # frexp gives the power of two above its argument. |x| / w <= 2^23 keeps bin numbers exact
-        # in float32; the bound -126 keeps 1 / w a finite float32.
-        magnitude = torch.frexp(torch.maximum(low.abs(), high.abs())).exponent - 23
-        spread = torch.frexp((high - low) / self.capacity).exponent - 1
-        exponent = torch.maximum(magnitude, spread).to(torch.int64).clamp(min=-126)
+        # |x| / w <= 2^23 keeps bin numbers exact in float32; -126 keeps 1 / w a finite float32.
+        magnitude = _exponent_above(torch.maximum(low.abs(), high.abs())) - 23
+        spread = _exponent_above((high - low) / self.capacity) - 1
+        exponent = torch.maximum(magnitude, spread).clamp(min=-126)
         while True:
             width = _power_of_two(exponent)
             first, last = (low / width).floor(), (high / width).floor()
@@ -116,7 +115,8 @@ class StreamingHistogram:
         self.counts = torch.zeros_like(self.counts).scatter_add_(1, target, self.counts)
 
     def _count(self, rows: Tensor) -> None:
-        # Scaling by a power of two is exact, and so is the difference of integers below 2^24.
+        # Scaling by a power of two is exact (short of underflow, at 2^-126 of a bin), and so is the
+        # difference of integers below 2^24.
         scale = _power_of_two(-self.exponent).to(torch.float32)
         bins = (rows * scale[:, None]).floor_().sub_(self.first.to(torch.float32)[:, None])
         index = bins.to(torch.int32)
@@ -128,6 +128,11 @@ class StreamingHistogram:
         num_zeros = rows.shape[1] - torch.count_nonzero(rows, dim=1)
         self.num_zeros += num_zeros
         self.counts.scatter_add_(1, self.zero_bin, -num_zeros[:, None])
+
+
+def _exponent_above(x: Tensor) -> Tensor:
+    """Return the least n with x < 2^n, int64; -1000 for zero, where frexp says 0."""
+    return torch.where(x > 0, torch.frexp(x).exponent, -1000).to(torch.int64)
 
 
 def _power_of_two(exponent: Tensor) -> Tensor:
