@@ -1,4 +1,4 @@
-"""Builds the C++ parts with CMake; everything else is in pyproject.toml."""
+"""Builds the C++ parts with CMake, and says where the packages are."""
 
 from __future__ import annotations
 
@@ -6,12 +6,17 @@ import os
 import shutil
 import subprocess
 import sys
+import zlib
+from importlib.util import find_spec
 from pathlib import Path
 
-from setuptools import Extension, setup
+from setuptools import Extension, find_packages, setup
 from setuptools.command.build_ext import build_ext
 
 ROOT = Path(__file__).resolve().parent
+if not find_spec("setuptools.command.bdist_wheel") and not find_spec("wheel"):
+    msg = "hybridquant: setuptools must be 70.1 or later; run: pip install -U 'setuptools<82'"
+    raise SystemExit(msg)
 
 
 def find_tool(name: str) -> str | None:
@@ -23,12 +28,14 @@ def find_tool(name: str) -> str | None:
 class CMakeBuild(build_ext):
     """Runs CMake once and installs its two libraries into the package."""
 
+    # A folder of its own for each Python, kept, so that building again is quick.
+    build = ROOT / "build" / f"pip-{zlib.crc32(sys.executable.encode()):08x}"
+
     def build_extension(self, ext: Extension) -> None:
         self.cmake, ninja = find_tool("cmake"), find_tool("ninja")
         if self.cmake is None:
             msg = "hybridquant: cmake must be installed; run: pip install cmake ninja"
             raise SystemExit(msg)
-        self.build = Path(self.build_temp).resolve()
         configure = [
             *(self.cmake, "-S", str(ROOT), "-B", str(self.build), "-DCMAKE_BUILD_TYPE=Release"),
             f"-DPython_EXECUTABLE={sys.executable}",
@@ -42,9 +49,8 @@ class CMakeBuild(build_ext):
 
     def copy_extensions_to_source(self) -> None:
         """Put the libraries beside the sources, for an editable installation."""
-        self.install_libraries(
-            Path(self.get_finalized_command("build_py").get_package_dir("hybridquant"))
-        )
+        build_py = self.get_finalized_command("build_py")
+        self.install_libraries(Path(build_py.get_package_dir("hybridquant")))
 
     def install_libraries(self, package: Path) -> None:
         install = [self.cmake, "--install", str(self.build), "--component", "python"]
@@ -52,6 +58,16 @@ class CMakeBuild(build_ext):
 
 
 setup(
+    # Not in pyproject.toml: there, setuptools before 77 refuses a name. A new environment of
+    # Python 3.11 holds 65.
+    license="BSD-3-Clause",
+    packages=[*find_packages("python"), "hybridquant.configs"],
+    package_dir={"": "python", "hybridquant.configs": "configs"},
+    package_data={
+        "hybridquant": ["py.typed", "_C.pyi"],
+        "hybridquant.configs": ["*/*.yaml"],
+        "hybridquant.models": ["checkpoints/*.safetensors", "checkpoints/*.json"],
+    },
     ext_modules=[Extension("hybridquant._C", sources=[])],
     cmdclass={"build_ext": CMakeBuild},
 )

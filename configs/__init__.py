@@ -1,0 +1,1 @@
+"""Recipes, one folder a system; they are installed as ``hybridquant.configs``."""
