@@ -1,1 +1,54 @@
-"""Quantization of CNN-transformer hybrid vision transformers."""
+"""Quantization of CNN-transformer hybrid vision transformers.
+
+Importing the package loads the operators ``torch.ops.hybridquant.*``, which TorchScript files of
+quantized models need.
+"""
+
+from importlib.metadata import version
+
+from hybridquant.calibration import Calibration
+from hybridquant.capture import FloatGraph, capture
+from hybridquant.data import DataConfig, ImageData, load_data
+from hybridquant.export import load_torchscript, save_torchscript
+from hybridquant.models import LoadedModel, default_model_name, list_models, load_model
+from hybridquant.ops import build_info, dequantize_affine, fake_quant_affine, quantize_affine
+from hybridquant.pipeline import quantize
+from hybridquant.quant_graph import QuantEdge, QuantGraph, prepare
+from hybridquant.recipe import Recipe, list_recipes, load_recipe
+from hybridquant.report import Fidelity, Predictions, fidelity, format_table, predict
+from hybridquant.types import Edge, QuantSpec
+
+__version__ = version("hybridquant")
+
+__all__ = [
+    "Calibration",
+    "DataConfig",
+    "Edge",
+    "Fidelity",
+    "FloatGraph",
+    "ImageData",
+    "LoadedModel",
+    "Predictions",
+    "QuantEdge",
+    "QuantGraph",
+    "QuantSpec",
+    "Recipe",
+    "build_info",
+    "capture",
+    "default_model_name",
+    "dequantize_affine",
+    "fake_quant_affine",
+    "fidelity",
+    "format_table",
+    "list_models",
+    "list_recipes",
+    "load_data",
+    "load_model",
+    "load_recipe",
+    "load_torchscript",
+    "predict",
+    "prepare",
+    "quantize",
+    "quantize_affine",
+    "save_torchscript",
+]

@@ -1,0 +1,110 @@
+"""The command line, ``hybridquant COMMAND``: one command a file in this folder.
+
+Exit codes: 0 done; 1 the command failed (one sentence on standard error says why); 2 wrong usage
+(argparse); 70 a defect in hybridquant itself; 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+from hybridquant.registry import Registry
+
+EXIT_FAILED = 1
+EXIT_DEFECT = 70
+EXIT_INTERRUPTED = 130
+
+# What bad input raises, by STYLE: everything else is a defect of ours.
+_INPUT_ERRORS = (ValueError, TypeError, NotImplementedError, OSError, ImportError)
+
+Say = Callable[[str], None]
+
+
+class Command(Protocol):
+    """A sub-command."""
+
+    help: str
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        """Declare the command's own arguments; ``--json`` and ``--debug`` are everybody's."""
+
+    def run(self, args: argparse.Namespace, say: Say) -> tuple[str, Any]:
+        """Do the work.
+
+        Args:
+            args: The parsed arguments.
+            say: Prints a line for a person at once; silent under ``--json``.
+
+        Returns:
+            The text for a person, and the same as plain data for ``--json``.
+        """
+
+
+COMMANDS: Registry[type[Command]] = Registry("command", __name__)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code.
+
+    Args:
+        argv: Arguments without the program's name; ``sys.argv[1:]`` by default.
+    """
+    args = _parser().parse_args(argv)
+    # As `python -m` does, so that `module:factory` finds a module in the working directory.
+    sys.path.insert(0, str(Path.cwd()))
+    try:
+        text, data = args.command.run(args, _be_silent if args.json else _print)
+        _print(json.dumps(data, indent=2, allow_nan=False) if args.json else text)
+    except KeyboardInterrupt:
+        _complain("interrupted; nothing was written", args)
+        return EXIT_INTERRUPTED
+    except BrokenPipeError:
+        sys.stderr.close()
+        return 0
+    except _INPUT_ERRORS as error:
+        _complain(str(error) or type(error).__name__, args)
+        return EXIT_FAILED
+    except Exception as error:
+        detail = f"{type(error).__name__}: {error}".splitlines()[0]
+        _complain(f"a defect of hybridquant: {detail}; run again with --debug to report it", args)
+        return EXIT_DEFECT
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="hybridquant", description="Quantize CNN-transformer hybrid vision transformers."
+    )
+    from hybridquant import __version__
+
+    parser.add_argument("--version", action="version", version=f"hybridquant {__version__}")
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    for name in COMMANDS.names():
+        command = COMMANDS[name]()
+        sub = commands.add_parser(name, help=command.help, description=command.help)
+        command.add_arguments(sub)
+        sub.add_argument("--json", action="store_true", help="print one JSON document")
+        sub.add_argument("--debug", action="store_true", help="show the trace-back of an error")
+        sub.set_defaults(command=command)
+    return parser
+
+
+def _print(text: str) -> None:
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
+
+
+def _be_silent(_text: str) -> None:
+    """Say nothing: under ``--json`` standard output holds one document and nothing else."""
+
+
+def _complain(sentence: str, args: argparse.Namespace) -> None:
+    if args.debug:
+        traceback.print_exc()
+    sys.stderr.write(f"hybridquant: error: {sentence}\n")

@@ -1,0 +1,61 @@
+"""Arguments that several commands share."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import torch
+
+from hybridquant.models import default_model_name
+
+
+def add_model(parser: argparse.ArgumentParser, also: str = "") -> None:
+    """Declare MODEL, --checkpoint and --pretrained; ``also`` names a further form of MODEL."""
+    parser.add_argument(
+        "model",
+        type=_model_name,
+        metavar="MODEL",
+        help="`default`, a reference checkpoint (`hybridquant list models`), a timm or torchvision "
+        "name (timm:NAME and torchvision:NAME where both know it), or package.module:factory"
+        + (f", or {also}" if also else ""),
+    )
+    parser.add_argument(
+        "--checkpoint", type=Path, metavar="F", help="weights: .safetensors, .pth or .pt"
+    )
+    parser.add_argument(
+        "--pretrained", action="store_true", help="download timm's or torchvision's weights"
+    )
+
+
+def add_run(parser: argparse.ArgumentParser) -> None:
+    """Declare how to run: --threads, --batch-size and --seed."""
+    parser.add_argument("--seed", type=int, default=0, metavar="S", help="default 0")
+    parser.add_argument(
+        "--threads", type=positive_int, metavar="T", help="torch threads; default: torch's own"
+    )
+    parser.add_argument(
+        "--batch-size", type=positive_int, default=32, metavar="B", help="default 32"
+    )
+
+
+def _model_name(text: str) -> str:
+    return default_model_name() if text == "default" else text
+
+
+def positive_int(text: str) -> int:
+    """Return ``text`` as an integer of at least 1, for argparse."""
+    try:
+        value = int(text)
+    except ValueError:
+        value = 0
+    if value < 1:
+        msg = f"must be a whole number of at least 1, got {text!r}"
+        raise argparse.ArgumentTypeError(msg)
+    return value
+
+
+def set_threads(threads: int | None) -> None:
+    """Let torch use ``threads`` threads; None keeps its own choice."""
+    if threads is not None:
+        torch.set_num_threads(threads)

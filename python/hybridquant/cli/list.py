@@ -1,0 +1,68 @@
+"""``hybridquant list``: what can be named on the command line."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from hybridquant.cli import COMMANDS, Say
+from hybridquant.models import list_models
+from hybridquant.observers import OBSERVERS
+from hybridquant.passes import PASSES
+from hybridquant.quantizers import QUANTIZERS
+from hybridquant.recipe import list_recipes, load_recipe
+from hybridquant.registry import Registry
+from hybridquant.report import format_table
+
+
+@COMMANDS.register("list")
+class ListCommand:
+    """List models, recipes, quantizers, observers or passes."""
+
+    help = "list reference models, recipes, quantizers, observers or passes"
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        """Declare what to list."""
+        parser.add_argument("what", choices=sorted(_LISTS))
+
+    def run(self, args: argparse.Namespace, _say: Say) -> tuple[str, Any]:
+        """Return the list as a table and as a list of dictionaries."""
+        rows: list[dict[str, Any]] = _LISTS[args.what]()
+        header = list(rows[0])
+        return format_table(header, [[row[key] for key in header] for row in rows]), rows
+
+
+def _models() -> list[dict[str, Any]]:
+    return [
+        {
+            "model": entry.name,
+            "input": "x".join(str(size) for size in entry.card["input_size"][1:]),
+            "parameters": entry.card["parameters"],
+            "fp32_top1": entry.card["top1_val"],
+            "training": entry.card["training"],
+        }
+        for entry in list_models()
+    ]
+
+
+def _recipes() -> list[dict[str, Any]]:
+    return [
+        {"recipe": name, "description": load_recipe(name).description.split(". ")[0]}
+        for name in list_recipes()
+    ]
+
+
+def _registry(registry: Registry[Any]) -> list[dict[str, Any]]:
+    return [
+        {registry.what: name, "description": (registry[name].__doc__ or "").splitlines()[0]}
+        for name in registry.names()
+    ]
+
+
+_LISTS = {
+    "models": _models,
+    "recipes": _recipes,
+    "quantizers": lambda: _registry(QUANTIZERS),
+    "observers": lambda: _registry(OBSERVERS),
+    "passes": lambda: _registry(PASSES),
+}

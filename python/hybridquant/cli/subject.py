@@ -1,0 +1,81 @@
+"""The model and the images that a command works on."""
+
+from __future__ import annotations
+
+import math
+import platform
+from dataclasses import asdict
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from hybridquant.data import ImageData, load_data
+from hybridquant.models import LoadedModel
+from hybridquant.recipe import Recipe
+from hybridquant.report import Predictions, predict
+
+# Measured accuracy further than this from the card's is worth a warning (a two-sided normal
+# deviate of 4 happens by chance once in 16,000 times): usually the preprocessing is wrong.
+_ALARM_SIGMAS = 4.0
+
+
+def labelled(
+    source: Path, model: LoadedModel, num_images: int | None = None, seed: int = 0
+) -> ImageData:
+    """Return labelled images for ``model``.
+
+    Raises:
+        ValueError: If the images carry no labels.
+    """
+    return load_data(
+        source,
+        model.data_config,
+        classes=model.classes,
+        num_images=num_images,
+        seed=seed,
+        require_labels=True,
+    )
+
+
+def run_over(module: nn.Module, data: ImageData, batch_size: int, what: str) -> Predictions:
+    """Return what ``module`` says about all images of ``data``."""
+    total = math.ceil(data.num_images / batch_size)
+    return predict(module, data.batches(batch_size), what=what, total=total)
+
+
+def describe_float(model: LoadedModel, original: Predictions, test: ImageData | None) -> str:
+    """Return the sentence on the float model that every job starts with."""
+    if test is None:
+        return f"{model.name} float32: no --eval images, so no accuracy"
+    low, high = original.top1_interval()
+    text = (
+        f"{model.name} float32: top-1 {100 * original.top1:.2f} % on {original.images} images "
+        f"(95 % interval {100 * low:.1f} to {100 * high:.1f})"
+    )
+    if model.is_random:
+        return f"{text}; its weights are random (pass --checkpoint or --pretrained)"
+    claimed = (model.card or {}).get("top1_val")
+    if claimed is None:
+        return text
+    low, high = original.top1_interval(_ALARM_SIGMAS)
+    alarm = "" if low <= claimed <= high else "; WARNING: far from it, check images and transform"
+    return f"{text}; its card says {100 * claimed:.2f} %{alarm}"
+
+
+def describe_model(model: LoadedModel, recipe: Recipe) -> dict[str, Any]:
+    """Return what an exported file says about itself: enough to feed it images again."""
+    return {
+        "model": model.name,
+        "recipe": recipe.name,
+        "data_config": asdict(model.data_config),
+        "classes": list(model.classes) if model.classes else None,
+        "hybridquant": version("hybridquant"),
+    }
+
+
+def versions() -> dict[str, str]:
+    """Return the versions that can change a figure."""
+    packages = ("hybridquant", "torch", "torchvision", "timm")
+    return {"python": platform.python_version(), **{name: version(name) for name in packages}}
