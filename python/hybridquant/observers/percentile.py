@@ -36,8 +36,8 @@ class PercentileObserver(Observer):
 
     OPTIONS: ClassVar[Mapping[str, Option]] = {
         "percentile": Option(None, 0.5, 1.0, help="Upper quantile; the lower one is 1 minus it."),
-        "lower": Option(None, 0.0, 0.5, help="Lower quantile, 0.00001 by default."),
-        "upper": Option(None, 0.5, 1.0, help="Upper quantile, 0.99999 by default."),
+        "lower": Option(0.00001, 0.0, 0.5, help="Lower quantile."),
+        "upper": Option(0.99999, 0.5, 1.0, help="Upper quantile."),
     }
 
     def __init__(self, spec: QuantSpec, channel_axis: int | None) -> None:
@@ -54,12 +54,9 @@ class PercentileObserver(Observer):
                 f"got {', '.join(sorted(options))}"
             )
             raise ValueError(msg)
-        upper = given["percentile"] if "percentile" in options else 0.99999
-        lower = 1.0 - upper
-        return {
-            "lower": given["lower"] if "lower" in options else lower,
-            "upper": given["upper"] if "upper" in options else upper,
-        }
+        if "percentile" in options:
+            return {"lower": 1.0 - given["percentile"], "upper": given["percentile"]}
+        return {"lower": given["lower"], "upper": given["upper"]}
 
     def _update(self, rows: Tensor, low: Tensor, high: Tensor) -> None:
         self._distribution.add(rows, low, high)

@@ -1,0 +1,17 @@
+"""Recipes: which edges are quantized and how, and which passes run, as ordered rules in YAML."""
+
+from hybridquant.recipe.files import list_recipes, load_recipe
+from hybridquant.recipe.rule import Rule
+from hybridquant.recipe.text import recipe_from_dict, recipe_to_dict, recipe_to_yaml
+from hybridquant.recipe.value import PassSpec, Recipe
+
+__all__ = [
+    "PassSpec",
+    "Recipe",
+    "Rule",
+    "list_recipes",
+    "load_recipe",
+    "recipe_from_dict",
+    "recipe_to_dict",
+    "recipe_to_yaml",
+]
