@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from hybridquant.ops import fake_quant_affine
-from hybridquant.quantizers import QUANTIZERS
+from hybridquant.quantizers import QUANTIZERS, FakeQuant
 from hybridquant.types import QuantSpec
 
 
 @QUANTIZERS.register("affine")
-class AffineFakeQuant(nn.Module):
+class AffineFakeQuant(FakeQuant):
     """Rounds its input to the values that codes of ``[qmin, qmax]`` stand for.
 
     A new module is uncalibrated: its scales are NaN, and using it is a ValueError until
@@ -47,7 +47,6 @@ class AffineFakeQuant(nn.Module):
         num_channels: int = 1,
         grad_factor: float = 1.0,
     ) -> None:
-        super().__init__()
         if not -32768 <= qmin < qmax <= 65535:
             msg = (
                 "AffineFakeQuant: qmin and qmax must satisfy -32768 <= qmin < qmax <= 65535, "
@@ -57,13 +56,11 @@ class AffineFakeQuant(nn.Module):
         if num_channels < 1:
             msg = f"AffineFakeQuant: num_channels must be at least 1, got {num_channels}"
             raise ValueError(msg)
+        super().__init__(num_channels)
         self.qmin = qmin
         self.qmax = qmax
         self.channel_axis = channel_axis
         self.grad_factor = grad_factor
-        self.enabled = True
-        self.scale = nn.Parameter(torch.full([num_channels], torch.nan), requires_grad=False)
-        self.zero_point = nn.Parameter(torch.zeros(num_channels), requires_grad=False)
 
     @classmethod
     def from_spec(cls, spec: QuantSpec, channel_axis: int, num_channels: int) -> AffineFakeQuant:
