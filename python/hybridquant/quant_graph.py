@@ -7,18 +7,15 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
 from torch import nn
 from torch.fx import Node
 
 from hybridquant.capture import FloatGraph
 from hybridquant.capture.vocabulary import LAYOUT_KINDS
-from hybridquant.quantizers import QUANTIZERS
-from hybridquant.types import Edge, QuantSpec
-
-if TYPE_CHECKING:
-    from hybridquant.quantizers import FakeQuant
+from hybridquant.quantizers import QUANTIZERS, FakeQuant
+from hybridquant.types import Edge, Operand, QuantSpec
 
 Resolve = Callable[[Sequence[Edge]], Sequence[QuantSpec | None]]
 
@@ -62,7 +59,7 @@ class QuantGraph(FloatGraph):
 
     def module_of(self, edge: QuantEdge) -> FakeQuant:
         """Return the fake-quant module of ``edge``."""
-        return cast("FakeQuant", self.get_submodule(edge.module))
+        return cast(FakeQuant, self.get_submodule(edge.module))
 
     def weight_name(self, edge: QuantEdge) -> str:
         """Return the name of the parameter that ``edge``, a weight edge, quantizes."""
@@ -98,7 +95,7 @@ def find_edges(graph: FloatGraph) -> list[Edge]:
         for position, producer in enumerate(node.args[: _NUM_DATA_INPUTS.get(kind)]):
             if isinstance(producer, Node) and producer.meta["dtype"] == "float32":
                 is_weight = position == 1 and kind in _WEIGHT_AXIS and _is_parameter(producer)
-                operand = "weight" if is_weight else "activation"
+                operand: Operand = "weight" if is_weight else "activation"
                 edges.append(Edge(node.name, position, kind, node.meta["path"], operand))
     return edges
 
@@ -127,7 +124,7 @@ def prepare(graph: FloatGraph, resolve: Resolve) -> QuantGraph:
         if spec is None:
             continue
         consumer = nodes[edge.node]
-        producer = cast("Node", consumer.args[edge.position])
+        producer = cast(Node, consumer.args[edge.position])
         axis = _channel_axis(edge, producer)
         key = (producer, spec, axis)
         if key not in shared:
@@ -138,7 +135,6 @@ def prepare(graph: FloatGraph, resolve: Resolve) -> QuantGraph:
         msg = f"prepare: resolve must quantize at least one of {len(edges)} edges, got none"
         raise ValueError(msg)
     quantized.quant_edges = tuple(quant_edges)
-    quantized.graph.lint()
     quantized.recompile()
     return quantized.eval()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from typing import Any
 
 from hybridquant.cli import COMMANDS, Say
@@ -59,7 +60,7 @@ def _registry(registry: Registry[Any]) -> list[dict[str, Any]]:
     ]
 
 
-_LISTS = {
+_LISTS: dict[str, Callable[[], list[dict[str, Any]]]] = {
     "models": _models,
     "recipes": _recipes,
     "quantizers": lambda: _registry(QUANTIZERS),

@@ -27,10 +27,7 @@ def format_table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str
             msg = f"format_table: row must have {len(header)} cells, got {len(row)}: {list(row)}"
             raise ValueError(msg)
     cells = [[str(cell) for cell in row] for row in rows]
-    numeric = [
-        bool(rows) and all(_is_number(row[i]) for row in cells)
-        for i in range(len(header))
-    ]
+    numeric = [bool(rows) and all(_is_number(row[i]) for row in cells) for i in range(len(header))]
     widths = [max(len(title), *(len(row[i]) for row in cells), 3) for i, title in enumerate(header)]
     rule = [f"{'-' * (w + 1)}{':' if n else '-'}" for w, n in zip(widths, numeric, strict=True)]
     lines = [_line(header, widths, numeric), f"|{'|'.join(rule)}|"]
