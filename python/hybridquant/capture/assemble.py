@@ -27,15 +27,11 @@ def assemble(draft: Draft, out_spec: TreeSpec) -> FloatGraph:
     """
     _check(draft)
     _shape_output(draft, out_spec)
-    _name_nodes(draft)
-    metas = [_plain_meta(node) for node in draft.graph.nodes]
-    for node, meta in zip(draft.graph.nodes, metas, strict=True):
-        node.meta = meta
+    graph = _renamed(draft.graph)
     root = nn.Module()
-    for name in dict.fromkeys(n.target for n in draft.graph.nodes if n.op == "get_attr"):
+    for name in dict.fromkeys(n.target for n in graph.nodes if n.op == "get_attr"):
         _attach(root, str(name), draft.constants[str(name)])
-    root.eval()
-    return FloatGraph(root, draft.graph).eval()
+    return FloatGraph(root, graph).eval()
 
 
 def _check(draft: Draft) -> None:
@@ -70,22 +66,19 @@ def _is_plain(tree: Any) -> bool:
     return isinstance(tree, fx.Node)
 
 
-def _name_nodes(draft: Draft) -> None:
-    """Name nodes by kind in graph order (conv2d, conv2d_1, ...), weights by their own names."""
-    taken: set[str] = set()
-    for node in draft.graph.nodes:
-        if node.op == "call_function":
-            stem = OPERATORS[node.target]
-        elif node.op == "get_attr":
-            stem = str(node.target).replace(".", "_")
-        else:
-            stem = {"placeholder": "x", "output": "output"}[node.op]
-        name, index = stem, 0
-        while name in taken:
-            index += 1
-            name = f"{stem}_{index}"
-        taken.add(name)
-        node._rename(name)
+def _renamed(graph: fx.Graph) -> fx.Graph:
+    """Return a copy with plain meta, nodes named by kind in order, weights by their own names."""
+    result = fx.Graph()
+    copies: dict[fx.Node, fx.Node] = {}
+    for node in graph.nodes:
+        meta = _plain_meta(node)
+        name = str(node.target).replace(".", "_") if node.op == "get_attr" else meta["kind"]
+        args, kwargs = fx.node.map_arg((node.args, node.kwargs), lambda n: copies[n])
+        target = "x" if node.op == "placeholder" else node.target
+        name = "x" if node.op == "placeholder" else name
+        copies[node] = result.create_node(node.op, target, args, kwargs, name)
+        copies[node].meta.update(meta)
+    return result
 
 
 def _plain_meta(node: fx.Node) -> dict[str, Any]:

@@ -131,7 +131,7 @@ def _store(draft: Draft, node: fx.Node, value: Tensor) -> fx.Node:
         trainable = any(draft.constants[name].requires_grad for name in sources)
         value = nn.Parameter(value.clone(), requires_grad=trainable)
     name = draft.fresh_name(node.meta["path"], "constant")
-    same = [s for s in sources if draft.constants[s].shape == value.shape]
+    same = [s for s in sources if draft.constants[s].numel() == value.numel()]
     if len(same) == 1:
         draft.former_names[name] = same[0]
     return draft.constant(name, value)

@@ -32,7 +32,7 @@ class Draft:
 
     Attributes:
         path: Module path that inserted nodes get.
-        former_names: For a folded constant, the parameter of the same shape it was made from.
+        former_names: For a folded constant, the parameter of the same size it was made from.
     """
 
     def __init__(self, graph: fx.Graph, constants: dict[str, Tensor]) -> None:

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import copy
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
 from hybridquant.capture.assemble import assemble
+from hybridquant.capture.blocks import find_blocks
+from hybridquant.capture.bridges import find_bridges
 from hybridquant.capture.cleanup import find_activations, merge_views
 from hybridquant.capture.constants import fold_constants, restore_names
+from hybridquant.capture.errors import CaptureError, UnsupportedOperatorError
 from hybridquant.capture.export import export
 from hybridquant.capture.fold import fold_channels
 from hybridquant.capture.graph import FloatGraph
@@ -20,12 +26,12 @@ def capture(model: nn.Module, example: Tensor) -> FloatGraph:
     BatchNorm, LayerScale and constants are folded; the graph equals the model within float32
     rounding. The model is not changed and shares no memory with the graph.
 
-    Cost: one forward of ``example`` and a few seconds of tracing; copies the weights once.
+    Cost: a few seconds of tracing; copies the weights once.
 
     Args:
         model: A float32 vision model in eval mode, images to logits (or tuples, lists, dicts of
             tensors).
-        example: Images of the size to capture, float32; their values do not matter.
+        example: Images of the size to capture, float32, any batch size; values do not matter.
             # [batch, channels, height, width]
 
     Raises:
@@ -43,8 +49,11 @@ def capture(model: nn.Module, example: Tensor) -> FloatGraph:
     """
     _check_model(model)
     _check_example(example)
-    _check_forward(model, example)
-    draft, out_spec = export(model, example)
+    try:
+        draft, out_spec = export(_isolated(model), example)
+    except (CaptureError, UnsupportedOperatorError):
+        _check_forward(_isolated(model), example)
+        raise
     draft.sweep()
     fold_constants(draft)
     normalize(draft)
@@ -53,7 +62,20 @@ def capture(model: nn.Module, example: Tensor) -> FloatGraph:
     fold_channels(draft)
     find_activations(draft)
     restore_names(draft)
-    return assemble(draft, out_spec)
+    graph = assemble(draft, out_spec)
+    _mark(graph, model)
+    return graph
+
+
+def _mark(graph: FloatGraph, model: nn.Module) -> None:
+    """Enter blocks and bridges in the nodes' meta."""
+    blocks = find_blocks(graph.graph, model)
+    for node in graph.graph.nodes:
+        node.meta["block"] = blocks.get(node.name)
+    nodes = {node.name: node for node in graph.graph.nodes}
+    for bridge in reversed(find_bridges(graph)):
+        for name in bridge.nodes:
+            nodes[name].meta["bridge"] = bridge.index
 
 
 def _check_model(model: nn.Module) -> None:
@@ -92,8 +114,21 @@ def _check_example(example: Tensor) -> None:
         raise ValueError(msg)
 
 
+def _isolated(model: nn.Module) -> nn.Module:
+    """Return a copy that shares all tensors, so that what ``forward`` caches stays in the copy."""
+    memo: dict[int, Any] = {}
+    stack: list[Any] = [module.__dict__ for module in model.modules()]
+    while stack:
+        item = stack.pop()
+        if isinstance(item, Tensor):
+            memo[id(item)] = item
+        elif isinstance(item, (dict, list, tuple)):
+            stack.extend(item.values() if isinstance(item, dict) else item)
+    return copy.deepcopy(model, memo)
+
+
 def _check_forward(model: nn.Module, example: Tensor) -> None:
-    """Run the model once, so that a wrong example is not mistaken for a model that cannot export."""
+    """Run the model, so that a wrong example is not mistaken for a model that cannot be traced."""
     try:
         with torch.no_grad():
             model(example[:1])
@@ -103,4 +138,4 @@ def _check_forward(model: nn.Module, example: Tensor) -> None:
             f"capture: example must be images the model accepts, got shape {list(example.shape)}: "
             f"{type(error).__name__}: {first}"
         )
-        raise ValueError(msg) from error
+        raise ValueError(msg) from None

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch import fx, nn
+from torch import Tensor, fx, nn
 
 Row = tuple[str, str, Any, Any, Any, dict[str, Any]]
 
@@ -32,6 +32,12 @@ class FloatGraph(fx.GraphModule):
 
     def __init__(self, root: nn.Module, graph: fx.Graph, class_name: str = "FloatGraph") -> None:
         super().__init__(root, graph, class_name)
+
+    def weight(self, node: fx.Node) -> Tensor:
+        """Return the parameter or constant that a ``get_attr`` node reads."""
+        owner, _, name = str(node.target).rpartition(".")
+        value: Tensor = getattr(self.get_submodule(owner), name)
+        return value
 
     def __reduce__(self) -> tuple[Callable[..., FloatGraph], tuple[Any, ...]]:
         """Pickle the module tree and the nodes as plain data, where fx would pickle source code."""

@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 import torch
-from torch import fx
+from torch import fx, nn
 
 from hybridquant.capture.draft import Draft, aten, is_tensor, shape_of
 from hybridquant.capture.errors import UnsupportedOperatorError
@@ -17,13 +17,21 @@ from hybridquant.capture.normalize.table import bound, rewrites
 def add(draft: Draft, node: fx.Node) -> fx.Node:
     """A factor on the second operand is a mul of its own; taking a number away adds it negated."""
     a = bound(node)
-    x, y, alpha = a["self"], a["other"], a["alpha"]
+    x, y, alpha = a["self"], _number(draft, a["other"]), a["alpha"]
     is_sub = node.target in (aten.sub.Tensor, aten.sub.Scalar)
     if not is_tensor(y):
         return _add_number(draft, x, -y * alpha if is_sub else y * alpha)
     if alpha != 1:
         y = draft.call(aten.mul.Tensor, y, alpha)
     return draft.call(aten.sub.Tensor if is_sub else aten.add.Tensor, x, y)
+
+
+def _number(draft: Draft, operand: Any) -> Any:
+    """Return a constant without axes that is no parameter as a number, all else as it is."""
+    if is_tensor(operand) and operand.op == "get_attr" and shape_of(operand) == ():
+        value = draft.constants[str(operand.target)]
+        return operand if isinstance(value, nn.Parameter) else value.item()
+    return operand
 
 
 def _add_number(draft: Draft, x: fx.Node, number: float) -> fx.Node:
@@ -43,7 +51,7 @@ def rsub(draft: Draft, node: fx.Node) -> fx.Node:
 @rewrites(aten.mul.Tensor, aten.mul.Scalar)
 def mul(draft: Draft, node: fx.Node) -> fx.Node:
     """A factor of one goes; a number is the second operand."""
-    x, y = node.args
+    x, y = (_number(draft, operand) for operand in node.args)
     if not is_tensor(x):
         x, y = y, x
     return x if not is_tensor(y) and y == 1 else draft.call(aten.mul.Tensor, x, y)
@@ -52,7 +60,7 @@ def mul(draft: Draft, node: fx.Node) -> fx.Node:
 @rewrites(aten.div.Tensor, aten.div.Scalar)
 def div(draft: Draft, node: fx.Node) -> fx.Node:
     """A division by a number multiplies by its inverse."""
-    x, y = node.args
+    x, y = node.args[0], _number(draft, node.args[1])
     if is_tensor(y):
         return draft.call(aten.div.Tensor, x, y)
     return x if y == 1 else draft.call(aten.mul.Tensor, x, 1.0 / y)

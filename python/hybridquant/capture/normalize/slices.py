@@ -5,6 +5,7 @@ from __future__ import annotations
 from itertools import accumulate
 from typing import Any
 
+import torch
 from torch import fx
 
 from hybridquant.capture.draft import Draft, aten, has_batch, shape_of
@@ -120,6 +121,20 @@ def _side_by_side(
     if end < size:
         pieces.append(draft.slice(x, dim, end, size))
     return draft.call(aten.cat.default, pieces, dim) if len(pieces) > 1 else part
+
+
+@rewrites(aten.unfold.default)
+def unfold(draft: Draft, node: fx.Node) -> fx.Node:
+    """Windows along one axis: their places picked one after the other, window entries last."""
+    x, dim, size, step = node.args
+    dim %= len(shape_of(x))
+    starts = torch.arange(0, shape_of(x)[dim] - size + 1, step)
+    places = (starts[:, None] + torch.arange(size)).flatten()
+    name = draft.fresh_name(draft.path, "index")
+    picked = draft.call(aten.index_select.default, x, dim, draft.constant(name, places))
+    windows = (*shape_of(x)[:dim], len(starts), size, *shape_of(x)[dim + 1 :])
+    order = [axis for axis in range(len(windows)) if axis != dim + 1]
+    return draft.permute(draft.reshape(picked, windows), [*order, dim + 1])
 
 
 @rewrites(aten.roll.default)

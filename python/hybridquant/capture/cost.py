@@ -1,0 +1,36 @@
+"""What an operator costs: weights and multiply-accumulates."""
+
+from __future__ import annotations
+
+import math
+
+from torch import fx
+
+from hybridquant.capture.graph import FloatGraph
+
+
+def num_weights(graph: FloatGraph, node: fx.Node) -> int:
+    """Return how many float weights and constants ``node`` reads."""
+    tensors = [graph.weight(n) for n in node.all_input_nodes if n.op == "get_attr"]
+    return sum(tensor.numel() for tensor in tensors if tensor.is_floating_point())
+
+
+def num_macs(node: fx.Node) -> int:
+    """Return the multiply-accumulates of ``node`` for one image; 0 for all but products.
+
+    Padding counts as if it were data, as usual.
+    """
+    kind = node.meta["kind"]
+    if kind in ("conv1d", "conv2d", "conv3d"):
+        return num_elements(node) * math.prod(node.args[1].meta["shape"][1:])
+    if kind == "conv_transpose2d":
+        return num_elements(node.args[0]) * math.prod(node.args[1].meta["shape"][1:])
+    if kind in ("linear", "matmul"):
+        return num_elements(node) * int(node.args[0].meta["shape"][-1])
+    return 0
+
+
+def num_elements(node: fx.Node) -> int:
+    """Return how many values ``node`` yields for one image."""
+    factor = node.meta["batch_factor"]
+    return math.prod(factor if size == -1 else size for size in node.meta["shape"])
