@@ -1,4 +1,5 @@
-"""Writes a traced model and what Python computes with it, for torchscript_test.cpp.
+"""Quantizes the embedded default model and writes, for torchscript_test.cpp, the TorchScript file,
+photographs, and what Python computes for them with 1 and with 2 threads.
 
 Usage: make_torchscript_fixture.py FOLDER
 """
@@ -11,9 +12,14 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from hybridquant.quantizers.affine import AffineFakeQuant
+import hybridquant as hq
 
-TRACED_BATCH = 2
+DATA = Path(__file__).parents[1] / "data"
+RECIPE = "baseline/w8a8-minmax"
+CALIBRATION_IMAGES = 20
+# The file is traced at batch 2; 5 is another.
+BATCHES = (2, 5)
+THREADS = (1, 2)
 
 
 class Holder(nn.Module):
@@ -24,33 +30,30 @@ class Holder(nn.Module):
         self.register_buffer("value", value)
 
 
-def make_model() -> nn.Module:
-    """Return a convolution between a per-tensor and a per-channel fake-quantization."""
-    before, after = (
-        AffineFakeQuant(0, 255),
-        AffineFakeQuant(-128, 127, channel_axis=1, num_channels=8),
-    )
-    before.set_parameters(torch.tensor([0.02]), torch.tensor([128.0]))
-    after.set_parameters(0.003 * torch.arange(1, 9), torch.zeros(8))
-    return nn.Sequential(before, nn.Conv2d(3, 8, 3), after).eval()
-
-
-def write(folder: Path, model: nn.Module, inputs: dict[str, Tensor]) -> None:
-    """Trace ``model``, save it, and save each input with the output of eager ``model``."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with torch.inference_mode():
-        for suffix, x in inputs.items():
-            torch.jit.script(Holder(x)).save(folder / f"input{suffix}.pt")
-            torch.jit.script(Holder(model(x))).save(folder / f"expected{suffix}.pt")
-    torch.jit.trace(model, inputs[""]).save(folder / "model.pt")
+def save_tensor(value: Tensor, path: Path) -> None:
+    torch.jit.script(Holder(value)).save(path)
 
 
 def main() -> None:
     """Write the fixture to the folder that is the only argument."""
-    torch.manual_seed(0)
+    folder = Path(sys.argv[1])
+    folder.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(1)
-    x = torch.randn(5, 3, 20, 20)
-    write(Path(sys.argv[1]), make_model(), {"": x[:TRACED_BATCH], "2": x})
+    model = hq.load_model(hq.default_model_name())
+    calib = hq.load_data(
+        DATA / "imagenette_calib.tar", model.data_config, num_images=CALIBRATION_IMAGES
+    )
+    test = hq.load_data(DATA / "imagenette_val.tar", model.data_config, num_images=max(BATCHES))
+    images = next(iter(test.batches(max(BATCHES))))[0]
+    graph = hq.quantize(model.module, calib, RECIPE)
+    hq.save_torchscript(graph, folder / "model.pt", images)
+    with torch.inference_mode():
+        for batch in BATCHES:
+            save_tensor(images[:batch], folder / f"input_batch{batch}.pt")
+            for threads in THREADS:
+                torch.set_num_threads(threads)
+                expected = graph(images[:batch])
+                save_tensor(expected, folder / f"expected_batch{batch}_threads{threads}.pt")
 
 
 if __name__ == "__main__":
