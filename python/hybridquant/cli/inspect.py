@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from hybridquant.capture import capture
+from hybridquant.capture import capture, describe, describe_json
 from hybridquant.cli import COMMANDS, Say
 from hybridquant.cli.arguments import add_model
 from hybridquant.models import load_model
