@@ -14,7 +14,7 @@ class OneChannel {
                 broadcast(table.zero_point[channel]), broadcast(table.lowest[channel]),
                 broadcast(table.highest[channel])} {}
 
-  const Affine& next() const { return affine_; }
+  [[nodiscard]] const Affine& next() const { return affine_; }
 
  private:
   Affine affine_;
@@ -30,7 +30,7 @@ static inline Affine load_affine(const AffineTable& table, std::int64_t channel)
 class EveryChannel {
  public:
   EveryChannel(const AffineTable& table, std::int64_t channels)
-      : table_(table), channels_(channels), step_(kWidth % channels), channel_(0) {}
+      : table_(table), channels_(channels), step_(kWidth % channels) {}
 
   Affine next() {
     const Affine affine = load_affine(table_, channel_);
@@ -43,7 +43,7 @@ class EveryChannel {
   const AffineTable& table_;
   std::int64_t channels_;
   std::int64_t step_;
-  std::int64_t channel_;
+  std::int64_t channel_ = 0;
 };
 
 // out[i] = op(constants of i, in[i]...) for i in [0, n).

@@ -58,7 +58,13 @@ AffineTable prepare_affine_table(float* storage, const float* scale, const float
     lowest[i] = qmin - z;
     highest[i] = qmax - z;
   }
-  return {inverse_scale, scale_copy, rounded, lowest, highest};
+  return {
+      .inverse_scale = inverse_scale,
+      .scale = scale_copy,
+      .zero_point = rounded,
+      .lowest = lowest,
+      .highest = highest,
+  };
 }
 
 }  // namespace hybridquant::kernels

@@ -27,14 +27,14 @@ bool is_available(Isa isa) {
 }
 
 Isa chosen_isa() {
-  static const Isa chosen = [] {
+  static const Isa kChosen = [] {
     Isa best = Isa::kBaseline;
     for (const Isa isa : kAllIsas) {
       if (is_available(isa)) best = isa;
     }
     return best;
   }();
-  return chosen;
+  return kChosen;
 }
 
 }  // namespace hybridquant::kernels

@@ -29,7 +29,7 @@ static void grad_x(const FakeQuantGradArgs& args, std::int64_t begin, std::int64
   T* const gx = static_cast<T*>(args.gx);
   const auto op = [](const Affine& a, F32 g_in, F32 v) {
     const F32 r = loosely_centred_code(a, v * a.inverse_scale);
-    return (r >= a.lowest) & (r <= a.highest) ? g_in : F32{};
+    return ((r >= a.lowest) & (r <= a.highest)) ? g_in : F32{};
   };
   for_each_stretch(args.layout, args.table, begin, end,
                    [&](const auto& constants, std::int64_t offset, std::int64_t count) {
@@ -50,7 +50,7 @@ static inline F32 grad_step(const Affine& a, F32 g, F32 x, Sums& sums) {
   const I32 is_inside = (r >= a.lowest) & (r <= a.highest);  // false for a NaN, as are the others
   const F32 clipped = is_below ? a.lowest : (is_above ? a.highest : F32{});
   sums.scale += g * (is_inside ? r - t : clipped);
-  sums.zero_point += is_below | is_above ? g : F32{};
+  sums.zero_point += (is_below | is_above) ? g : F32{};
   return is_inside ? g : F32{};
 }
 

@@ -3,13 +3,13 @@
 
 inline constexpr std::int64_t kWidth = HQ_VECTOR_BYTES / 4;
 
-typedef float F32 __attribute__((vector_size(HQ_VECTOR_BYTES)));
-typedef std::int32_t I32 __attribute__((vector_size(HQ_VECTOR_BYTES)));
-typedef std::uint32_t U32 __attribute__((vector_size(HQ_VECTOR_BYTES)));
-typedef std::int16_t I16 __attribute__((vector_size(HQ_VECTOR_BYTES / 2)));
-typedef std::uint16_t U16 __attribute__((vector_size(HQ_VECTOR_BYTES / 2)));
-typedef std::int8_t I8 __attribute__((vector_size(HQ_VECTOR_BYTES / 4)));
-typedef std::uint8_t U8 __attribute__((vector_size(HQ_VECTOR_BYTES / 4)));
+using F32 [[gnu::vector_size(HQ_VECTOR_BYTES)]] = float;
+using I32 [[gnu::vector_size(HQ_VECTOR_BYTES)]] = std::int32_t;
+using U32 [[gnu::vector_size(HQ_VECTOR_BYTES)]] = std::uint32_t;
+using I16 [[gnu::vector_size(HQ_VECTOR_BYTES / 2)]] = std::int16_t;
+using U16 [[gnu::vector_size(HQ_VECTOR_BYTES / 2)]] = std::uint16_t;
+using I8 [[gnu::vector_size(HQ_VECTOR_BYTES / 4)]] = std::int8_t;
+using U8 [[gnu::vector_size(HQ_VECTOR_BYTES / 4)]] = std::uint8_t;
 
 static inline F32 broadcast(float x) { return F32{} + x; }
 

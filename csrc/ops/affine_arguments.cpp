@@ -2,6 +2,7 @@
 
 #include <array>
 #include <cmath>
+#include <ranges>
 #include <utility>
 
 #include "ops/check.h"
@@ -17,7 +18,7 @@ std::vector<float> to_vector(const Tensor& tensor) {
   const Tensor here =
       tensor.is_cpu() ? tensor : torch::stable::to(tensor, torch::stable::Device(DeviceType::CPU));
   const Tensor dense = torch::stable::contiguous(here);
-  const float* const data = static_cast<const float*>(dense.const_data_ptr());
+  const auto* const data = static_cast<const float*>(dense.const_data_ptr());
   return {data, data + dense.numel()};
 }
 
@@ -52,7 +53,7 @@ std::vector<std::int64_t> axes_by_stride(const Tensor& x) {
   for (std::int64_t axis = 0; axis < x.dim(); ++axis) {
     if (x.size(axis) != 1) axes.push_back(axis);
   }
-  std::stable_sort(axes.begin(), axes.end(), [&](std::int64_t left, std::int64_t right) {
+  std::ranges::stable_sort(axes, [&](std::int64_t left, std::int64_t right) {
     return x.stride(left) > x.stride(right);
   });
   return axes;
@@ -62,9 +63,9 @@ bool is_dense(const Tensor& x) {
   if (x.is_contiguous()) return true;
   std::int64_t expected = 1;
   const std::vector<std::int64_t> axes = axes_by_stride(x);
-  for (auto axis = axes.rbegin(); axis != axes.rend(); ++axis) {
-    if (x.stride(*axis) != expected) return false;
-    expected *= x.size(*axis);
+  for (const std::int64_t axis : std::views::reverse(axes)) {
+    if (x.stride(axis) != expected) return false;
+    expected *= x.size(axis);
   }
   return true;
 }

@@ -3,25 +3,25 @@
 
 namespace hybridquant::ops {
 
-inline constexpr char kFakeQuantAffine[] =
+inline constexpr const char* kFakeQuantAffine =
     "fake_quant_affine(Tensor x, Tensor scale, Tensor zero_point, int channel_axis, int qmin, "
     "int qmax, float grad_factor=1.0) -> Tensor";
 
 // Straight-through gradient of x alone.
-inline constexpr char kFakeQuantAffineGradX[] =
+inline constexpr const char* kFakeQuantAffineGradX =
     "fake_quant_affine_grad_x(Tensor g, Tensor x, Tensor scale, Tensor zero_point, "
     "int channel_axis, int qmin, int qmax) -> Tensor";
 
 // Gradients of x, scale and zero_point.
-inline constexpr char kFakeQuantAffineGrad[] =
+inline constexpr const char* kFakeQuantAffineGrad =
     "fake_quant_affine_grad(Tensor g, Tensor x, Tensor scale, Tensor zero_point, "
     "int channel_axis, int qmin, int qmax, float grad_factor) -> (Tensor, Tensor, Tensor)";
 
-inline constexpr char kQuantizeAffine[] =
+inline constexpr const char* kQuantizeAffine =
     "quantize_affine(Tensor x, Tensor scale, Tensor zero_point, int channel_axis, int qmin, "
     "int qmax) -> Tensor";
 
-inline constexpr char kDequantizeAffine[] =
+inline constexpr const char* kDequantizeAffine =
     "dequantize_affine(Tensor q, Tensor scale, Tensor zero_point, int channel_axis) -> Tensor";
 
 }  // namespace hybridquant::ops
