@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, fx
 
 from hybridquant.capture.draft import Draft, aten, is_tensor, shape_of
+from hybridquant.capture.graph import args_of
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,7 @@ def as_affine(draft: Draft, node: fx.Node) -> Affine | None:
         return _batch_norm(draft, node)
     if node.target not in (aten.mul.Tensor, aten.add.Tensor, aten.sub.Tensor):
         return None
-    x, other = node.args
+    x, other = args_of(node)
     if is_tensor(x) and x.op == "get_attr" and node.target is not aten.sub.Tensor:
         x, other = other, x
     if not is_tensor(x) or x.op == "get_attr":
@@ -56,10 +57,10 @@ def as_affine(draft: Draft, node: fx.Node) -> Affine | None:
 
 
 def _batch_norm(draft: Draft, node: fx.Node) -> Affine | None:
-    x, weight, bias, mean, variance = node.args[:5]
+    x, weight, bias, mean, variance = args_of(node)[:5]
     if any(n is not None and n.op != "get_attr" for n in (weight, bias, mean, variance)):
         return None
-    scale = (read(draft, variance) + node.args[7]).rsqrt()
+    scale = (read(draft, variance) + args_of(node)[7]).rsqrt()
     if weight is not None:
         scale = scale * read(draft, weight)
     shift = -read(draft, mean) * scale
@@ -83,8 +84,8 @@ def _per_channel(draft: Draft, x: fx.Node, other: Any) -> tuple[int | None, Tens
 def axis_before(node: fx.Node, axis: int) -> int | None:
     """Return where ``axis`` of a reshape's or permute's result is in its input, if it is whole."""
     if node.target is aten.permute.default:
-        return int(node.args[1][axis])
-    return _same_axis(shape_of(node), axis, shape_of(node.args[0]))
+        return int(args_of(node)[1][axis])
+    return _same_axis(shape_of(node), axis, shape_of(args_of(node)[0]))
 
 
 def axis_after(node: fx.Node, axis: int) -> int | None:
@@ -92,15 +93,15 @@ def axis_after(node: fx.Node, axis: int) -> int | None:
 
     Knows reshape, permute, and averages over other axes; None for any other operator.
     """
-    before = shape_of(node.args[0]) if is_tensor(node.args[0]) else ()
+    before = shape_of(args_of(node)[0]) if is_tensor(args_of(node)[0]) else ()
     if node.target is aten.permute.default:
-        return list(node.args[1]).index(axis)
+        return list(args_of(node)[1]).index(axis)
     if node.target is aten.reshape.default:
         return _same_axis(before, axis, shape_of(node))
-    if node.target is aten.mean.dim and axis not in node.args[1]:
-        return axis if node.args[2] else axis - sum(gone < axis for gone in node.args[1])
-    if node.target is aten.avg_pool2d.default and axis == 1 and not any(node.args[3]):
-        return axis if node.args[5] and node.args[6] is None else None
+    if node.target is aten.mean.dim and axis not in args_of(node)[1]:
+        return axis if args_of(node)[2] else axis - sum(gone < axis for gone in args_of(node)[1])
+    if node.target is aten.avg_pool2d.default and axis == 1 and not any(args_of(node)[3]):
+        return axis if args_of(node)[5] and args_of(node)[6] is None else None
     return None
 
 

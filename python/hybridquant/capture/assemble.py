@@ -8,8 +8,8 @@ from torch import Tensor, fx, nn
 from torch.utils._pytree import TreeSpec, tree_unflatten
 
 from hybridquant.capture.draft import BATCH, Draft, has_batch
-from hybridquant.capture.errors import CaptureError, UnsupportedOperatorError
-from hybridquant.capture.graph import FloatGraph
+from hybridquant.capture.errors import CaptureError, unsupported
+from hybridquant.capture.graph import FloatGraph, args_of
 from hybridquant.capture.vocabulary import OPERATORS
 
 _STRUCTURAL = {"placeholder": "input", "get_attr": "parameter", "output": "output"}
@@ -41,20 +41,21 @@ def _check(draft: Draft) -> None:
         if not isinstance(node.meta["val"], Tensor):
             user = next(iter(node.users), node)
             reason = "has the batch size among its arguments"
-            raise UnsupportedOperatorError(str(user.target), user.meta["path"], reason)
+            raise unsupported(user, reason)
         if node.target not in OPERATORS:
-            raise UnsupportedOperatorError(str(node.target), node.meta["path"])
+            raise unsupported(node)
 
 
 def _shape_output(draft: Draft, out_spec: TreeSpec) -> None:
     """Return what the model returns: a tensor, or tuples, lists and dicts of tensors."""
     output = next(node for node in draft.graph.nodes if node.op == "output")
-    tree = tree_unflatten(list(output.args[0]), out_spec)
+    tree = tree_unflatten(list(args_of(output)[0]), out_spec)
     if not _is_plain(tree):
-        raise CaptureError(
+        msg = (
             f"capture: model must return a tensor or tuples, lists and dicts of tensors, "
             f"got {type(tree).__name__}; wrap the model and pick the tensor"
         )
+        raise CaptureError(msg)
     output.args = (tree,)
 
 
@@ -82,7 +83,8 @@ def _renamed(graph: fx.Graph) -> fx.Graph:
 
 
 def _plain_meta(node: fx.Node) -> dict[str, Any]:
-    kind = _STRUCTURAL.get(node.op) or OPERATORS[node.target]
+    operator: Any = node.target
+    kind = _STRUCTURAL.get(node.op) or OPERATORS[operator]
     meta = {"kind": kind, "path": node.meta["path"], "shape": None, "batch_factor": 0}
     meta |= {"dtype": None, "block": None, "bridge": None}
     if node.op == "output":
@@ -91,7 +93,7 @@ def _plain_meta(node: fx.Node) -> dict[str, Any]:
     factors = [size // BATCH for size in value.shape if has_batch(size)]
     if len(factors) > 1:
         reason = "makes a tensor with the batch on several axes"
-        raise UnsupportedOperatorError(str(node.target), node.meta["path"], reason)
+        raise unsupported(node, reason)
     meta["shape"] = tuple(-1 if has_batch(size) else size for size in value.shape)
     meta["batch_factor"] = factors[0] if factors else 0
     meta["dtype"] = str(value.dtype).removeprefix("torch.")

@@ -99,9 +99,7 @@ def _is_bypassed(span: tuple[int, int], order: list[fx.Node], start: int, end: i
     """Say whether a node after ``span``, up to ``end``, reads one from before it."""
     before = set(order[: span[0]])
     return any(
-        source in before
-        for node in order[span[1] + 1 : end + 1]
-        for source in node.all_input_nodes
+        source in before for node in order[span[1] + 1 : end + 1] for source in node.all_input_nodes
     )
 
 

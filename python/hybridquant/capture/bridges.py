@@ -8,15 +8,15 @@ weighted operators of the attention after it.
 
 from __future__ import annotations
 
-import os.path
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import Literal
 
 from torch import fx
 
 from hybridquant.capture.blocks import WEIGHTED_KINDS
-from hybridquant.capture.graph import FloatGraph
+from hybridquant.capture.graph import FloatGraph, args_of
 from hybridquant.capture.layouts import Domain, domain, find_layouts
 
 
@@ -118,8 +118,8 @@ class _Finder:
         entries: list[fx.Node] = []
         for node in self._products:
             unit = _unit(node)
-            sources = [self._nearest[n] for n in _data(node)] if self._on_tokens(node) else []
-            local = [source for source in sources if self._is_local(source)]
+            sources = (self._nearest[n] for n in _data(node)) if self._on_tokens(node) else ()
+            local = [source for source in sources if source is not None and self._is_local(source)]
             if unit in seen or not local:
                 continue
             seen.add(unit)
@@ -134,26 +134,30 @@ class _Finder:
             return _Stretch("to_tokens", sources[0], self._siblings(first, sources[0]))
         projections = self._projections(first)
         home = _common_path([first, *projections])
-        entry = min(projections, key=lambda n: self.place[n])
+        entry: fx.Node | None = projections[0]
         while entry is not None and (entry in projections or _is_inside(entry, home)):
-            entry = self._nearest[entry.args[0]]
-        return _Stretch("to_tokens", entry, tuple(projections)) if self._is_local(entry) else None
+            entry = self._nearest[args_of(entry)[0]]
+        if entry is None or not self._is_local(entry):
+            return None
+        return _Stretch("to_tokens", entry, tuple(projections))
 
     def _siblings(self, first: fx.Node, source: fx.Node) -> tuple[fx.Node, ...]:
-        """Return ``first`` and the operators of its module's parent that read ``source`` as it does."""
+        """Return ``first`` and what its parent module holds that reads ``source`` too."""
         home = first.meta["path"].rpartition(".")[0]
         return tuple(
             node
             for node in self._products
             if node.meta["kind"] in WEIGHTED_KINDS
             and self._on_tokens(node)
-            and self._nearest[node.args[0]] is source
+            and self._nearest[args_of(node)[0]] is source
             and _is_inside(node, home)
         )
 
     def _projections(self, first: fx.Node) -> list[fx.Node]:
         """Return the local operators that feed ``first`` and the matmuls of the same attention."""
-        feeds = dict.fromkeys(feed for operand in _data(first) for feed in self._local_feeds(operand))
+        feeds = dict.fromkeys(
+            feed for operand in _data(first) for feed in self._local_feeds(operand)
+        )
         home = _common_path([first, *feeds])
         for node in self._products[self._products.index(first) :]:
             if node.meta["kind"] == "matmul" and _is_inside(node, home) and self._on_tokens(node):
@@ -188,10 +192,10 @@ class _Finder:
         """Yield each stretch from the last product on tokens to the first local one."""
         last: dict[str, _Stretch] = {}
         for node in self._products:
-            source = self._nearest[node.args[0]]
+            source = self._nearest[args_of(node)[0]]
             if node.meta["kind"] not in WEIGHTED_KINDS or source is None or self._on_tokens(node):
                 continue
-            if self._is_local(node.args[0]) and self._domains.get(source) == "token":
+            if self._is_local(args_of(node)[0]) and self._domains.get(source) == "token":
                 last[_unit(node)] = _Stretch("to_local", source, (node,))
         for unit, stretch in last.items():
             following = self._units[self._units.index(unit) + 1 :][:1]
@@ -222,7 +226,7 @@ def _grid(axes: tuple[tuple[tuple[str, int, int], ...], ...]) -> tuple[int, ...]
 def _data(node: fx.Node) -> list[fx.Node]:
     """Return a product's operands without its trained weights."""
     count = 2 if node.meta["kind"] == "matmul" else 1
-    return [n for n in node.args[:count] if isinstance(n, fx.Node) and n.op != "get_attr"]
+    return [n for n in args_of(node)[:count] if isinstance(n, fx.Node) and n.op != "get_attr"]
 
 
 def _is_conv(node: fx.Node) -> bool:
@@ -235,8 +239,8 @@ def _unit(node: fx.Node) -> str:
 
 
 def _common_path(nodes: list[fx.Node]) -> str:
-    parts = [node.meta["path"].split(".") for node in nodes]
-    return ".".join(os.path.commonprefix(parts))
+    columns = zip(*(node.meta["path"].split(".") for node in nodes), strict=False)
+    return ".".join(column[0] for column in takewhile(lambda c: len(set(c)) == 1, columns))
 
 
 def _is_inside(node: fx.Node, home: str) -> bool:

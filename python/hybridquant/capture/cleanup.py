@@ -7,20 +7,22 @@ from typing import Any
 from torch import fx
 
 from hybridquant.capture.draft import Draft, aten, is_tensor, shape_of
+from hybridquant.capture.graph import args_of
+
 
 def merge_views(draft: Draft) -> None:
     """Make one reshape of two in a row, and one permute of two; drop what changes nothing."""
     for node in list(draft.graph.nodes):
-        before = node.args[0] if node.args else None
+        before = args_of(node)[0] if args_of(node) else None
         if not isinstance(before, fx.Node) or before.target is not node.target:
             continue
         with draft.at(node):
             if node.target is aten.reshape.default:
-                inner = before.args[0]
+                inner = args_of(before)[0]
                 draft.replace(node, draft.reshape(inner, shape_of(node)))
             elif node.target is aten.permute.default:
-                order = [before.args[1][axis] for axis in node.args[1]]
-                draft.replace(node, draft.permute(before.args[0], order))
+                order = [args_of(before)[1][axis] for axis in args_of(node)[1]]
+                draft.replace(node, draft.permute(args_of(before)[0], order))
     draft.sweep()
 
 
@@ -33,7 +35,7 @@ def find_activations(draft: Draft) -> None:
     for node in list(draft.graph.nodes):
         if node.target is not aten.mul.Tensor:
             continue
-        for x, gate in (node.args, node.args[::-1]):
+        for x, gate in (args_of(node), args_of(node)[::-1]):
             operator = _gated(x, gate)
             if operator is not None:
                 with draft.at(node):
@@ -46,18 +48,18 @@ def _gated(x: Any, gate: Any) -> Any:
     """Return the activation that ``x * gate`` is, or None."""
     if not is_tensor(gate) or gate.op != "call_function":
         return None
-    if gate.target is aten.sigmoid.default and gate.args[0] is x:
+    if gate.target is aten.sigmoid.default and args_of(gate)[0] is x:
         return aten.silu.default
-    if gate.target is aten.hardsigmoid.default and gate.args[0] is x:
+    if gate.target is aten.hardsigmoid.default and args_of(gate)[0] is x:
         return aten.hardswish.default
     return aten.hardswish.default if _is_hardsigmoid(x, gate) else None
 
 
 def _is_hardsigmoid(x: Any, gate: fx.Node) -> bool:
-    if gate.target is not aten.mul.Tensor or gate.args[1] != 1.0 / 6.0:
+    if gate.target is not aten.mul.Tensor or args_of(gate)[1] != 1.0 / 6.0:
         return False
-    clamp = gate.args[0]
-    if clamp.target is not aten.clamp.default or tuple(clamp.args[1:]) != (0.0, 6.0):
+    clamp = args_of(gate)[0]
+    if clamp.target is not aten.clamp.default or tuple(args_of(clamp)[1:]) != (0.0, 6.0):
         return False
-    shifted = clamp.args[0]
-    return shifted.target is aten.add.Tensor and tuple(shifted.args) == (x, 3)
+    shifted = args_of(clamp)[0]
+    return shifted.target is aten.add.Tensor and tuple(args_of(shifted)) == (x, 3)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, fx, nn
 
 from hybridquant.capture.draft import BATCH, Draft, aten, has_batch, is_tensor, shape_of
-from hybridquant.capture.errors import UnsupportedOperatorError
+from hybridquant.capture.errors import UnsupportedOperatorError, unsupported
 from hybridquant.capture.functions import expand_batch
 
 # Their values come from their sizes alone, so a tensor argument does not make them data.
@@ -29,8 +29,8 @@ _FROM_SIZE = frozenset(
 def fold_constants(draft: Draft) -> None:
     """Replace every subgraph that does not read the images by its value.
 
-    A value that has the batch on an axis (a class token, an encoding made of ``zeros([batch, ...])``)
-    is computed for two batch sizes, must be the same for each image, and is kept for one image:
+    A value that has the batch on an axis (a class token, an encoding made of ``zeros([batch])``) is
+    computed for two batch sizes, must be the same for each image, and is kept for one image:
     operators broadcast it, others read it through ``expand_batch``.
 
     Raises:
@@ -77,9 +77,10 @@ class _Evaluator:
     def _compute(self, node: fx.Node, batch: int) -> Any:
         if node.op == "get_attr":
             return self._draft.constants[str(node.target)].detach()
+        operator: Any = node.target
         args, kwargs = fx.node.map_arg((node.args, node.kwargs), lambda n: self._input(n, batch))
         with torch.no_grad():
-            return node.target(*args, **kwargs)
+            return operator(*args, **kwargs)
 
     def _input(self, node: fx.Node, batch: int) -> Any:
         if node in self._constant:
@@ -111,7 +112,7 @@ def _fold(draft: Draft, node: fx.Node, evaluate: _Evaluator) -> fx.Node:
 
 def _differs(node: fx.Node) -> UnsupportedOperatorError:
     reason = "makes a constant that is not the same for each image and batch size"
-    return UnsupportedOperatorError(str(node.target), node.meta["path"], reason)
+    return unsupported(node, reason)
 
 
 def _broadcasts(user: fx.Node, node: fx.Node, axis: int) -> bool:
@@ -143,8 +144,9 @@ def _parameters_behind(draft: Draft, node: fx.Node) -> list[str]:
     names = set()
     while stack:
         current = stack.pop()
-        if current.op == "get_attr" and isinstance(draft.constants[current.target], nn.Parameter):
-            names.add(str(current.target))
+        name = str(current.target)
+        if current.op == "get_attr" and isinstance(draft.constants[name], nn.Parameter):
+            names.add(name)
         new = [n for n in current.all_input_nodes if n not in seen]
         seen.update(new)
         stack.extend(new)

@@ -6,7 +6,7 @@ import math
 
 from torch import fx
 
-from hybridquant.capture.graph import FloatGraph
+from hybridquant.capture.graph import FloatGraph, args_of
 
 
 def num_weights(graph: FloatGraph, node: fx.Node) -> int:
@@ -22,12 +22,18 @@ def num_macs(node: fx.Node) -> int:
     """
     kind = node.meta["kind"]
     if kind in ("conv1d", "conv2d", "conv3d"):
-        return num_elements(node) * math.prod(node.args[1].meta["shape"][1:])
+        return num_elements(node) * _kernel_size(node)
     if kind == "conv_transpose2d":
-        return num_elements(node.args[0]) * math.prod(node.args[1].meta["shape"][1:])
+        return num_elements(args_of(node)[0]) * _kernel_size(node)
     if kind in ("linear", "matmul"):
-        return num_elements(node) * int(node.args[0].meta["shape"][-1])
+        return num_elements(node) * int(args_of(node)[0].meta["shape"][-1])
     return 0
+
+
+def _kernel_size(node: fx.Node) -> int:
+    """Return the weights that one output (of a transposed convolution: one input) meets."""
+    shape: tuple[int, ...] = args_of(node)[1].meta["shape"]
+    return math.prod(shape[1:])
 
 
 def num_elements(node: fx.Node) -> int:

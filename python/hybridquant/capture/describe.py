@@ -20,7 +20,7 @@ def describe_json(graph: FloatGraph) -> dict[str, Any]:
     Keys: ``operators`` (one dict a node, in order), ``kinds`` (count, weights and MACs of each),
     ``blocks`` (paths in order), ``bridges``, ``weights`` and ``macs`` (totals; MACs per image).
     """
-    operators = []
+    operators: list[dict[str, Any]] = []
     for node in graph.graph.nodes:
         if node.op in ("placeholder", "get_attr", "output"):
             continue

@@ -6,7 +6,7 @@ it divides is the batch's. That keeps every shape a tuple of plain ints.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -23,8 +23,8 @@ BATCH = 1_000_003
 class Draft:
     """A graph under rewriting and the constants it reads.
 
-    Every node's meta holds ``val`` (a meta tensor, or a number) and ``path``. ``get_attr`` nodes name
-    entries of ``constants``.
+    Every node's meta holds ``val`` (a meta tensor, or a number) and ``path``. ``get_attr`` nodes
+    name entries of ``constants``.
 
     Args:
         graph: Functional ATen operators; the only placeholder is the image batch.
@@ -44,7 +44,8 @@ class Draft:
     @property
     def input(self) -> fx.Node:
         """The placeholder that holds the images."""
-        return next(node for node in self.graph.nodes if node.op == "placeholder")
+        image: fx.Node = next(n for n in self.graph.nodes if n.op == "placeholder")
+        return image
 
     @contextmanager
     def at(self, node: fx.Node) -> Iterator[None]:
@@ -56,7 +57,7 @@ class Draft:
         finally:
             self.path = before
 
-    def call(self, target: Callable[..., Any], *args: Any) -> fx.Node:
+    def call(self, target: Any, *args: Any) -> fx.Node:
         """Insert a call of ``target`` and return its node, with its meta tensor worked out."""
         node = self.graph.call_function(target, args)
         with torch.no_grad():
@@ -79,7 +80,7 @@ class Draft:
     def fresh_name(self, path: str, stem: str) -> str:
         """Return a name for a new constant under module ``path`` that is not taken."""
         prefix = f"{path}.{stem}" if path else stem
-        taken = {name for name in self.constants}
+        taken = set(self.constants)
         index = 0
         while any(n == f"{prefix}_{index}" or n.startswith(f"{prefix}_{index}.") for n in taken):
             index += 1
@@ -107,8 +108,8 @@ class Draft:
             return x
         sizes = [-1 if has_batch(size) else size for size in shape]
         if sizes.count(-1) > 1:
-            reason = f"has the batch on several axes of {sizes}"
-            raise UnsupportedOperatorError("aten.reshape", self.path, reason)
+            operator, reason = "aten.reshape", f"has the batch on several axes of {sizes}"
+            raise UnsupportedOperatorError(operator, self.path, reason)
         return self.call(aten.reshape.default, x, sizes)
 
     def permute(self, x: fx.Node, dims: list[int]) -> fx.Node:

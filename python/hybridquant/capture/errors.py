@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from torch import fx
+
 
 class CaptureError(RuntimeError):
     """The model cannot be turned into a graph; the text names the module and what to do."""
@@ -25,3 +27,8 @@ class UnsupportedOperatorError(NotImplementedError):
         )
         self.operator = operator
         self.path = path
+
+
+def unsupported(node: fx.Node, reason: str = "") -> UnsupportedOperatorError:
+    """Return the error for ``node``, which has its module's path in its meta."""
+    return UnsupportedOperatorError(str(node.target), node.meta["path"], reason)

@@ -18,6 +18,10 @@ from hybridquant.capture.errors import CaptureError, UnsupportedOperatorError
 from hybridquant.capture.normalize import REWRITES
 from hybridquant.capture.vocabulary import OPERATORS
 
+# What reading a tensor's value into Python becomes.
+_READ = "aten._local_scalar_dense"
+_READ_REASON = "lets tensor values decide sizes or branches"
+
 
 def export(model: nn.Module, example: Tensor) -> tuple[Draft, Any]:
     """Return ``model`` as a draft of functional operators, and its output's tree structure.
@@ -71,9 +75,7 @@ def _explain(error: Exception) -> Exception:
     first = next((line.strip() for line in text.splitlines() if line.strip()), type(error).__name__)
     where = _user_frame(error)
     if any(key in text for key in ("data-dependent", "item()", "_local_scalar_dense", "unbacked")):
-        return UnsupportedOperatorError(
-            "aten._local_scalar_dense", where, "lets tensor values decide sizes or branches"
-        )
+        return UnsupportedOperatorError(_READ, where, _READ_REASON)
     if "specializ" in text or "Constraints violated" in text or "constraint" in text.lower():
         return CaptureError(
             f"capture: model must work for any batch size, got code that fixes it ({first}); "
@@ -103,12 +105,15 @@ def _to_draft(program: ExportedProgram) -> Draft:
     constants = _constants(program)
     for spec in signature.output_specs:
         if spec.kind != OutputKind.USER_OUTPUT:
-            raise CaptureError(
+            msg = (
                 f"capture: model must not change its buffers in eval mode, got a write to "
                 f"{spec.target!r}; make that module stateless"
             )
+            raise CaptureError(msg)
     targets = {spec.arg.name: spec.target for spec in signature.input_specs}
-    image = next(spec.arg.name for spec in signature.input_specs if spec.kind == InputKind.USER_INPUT)
+    image = next(
+        spec.arg.name for spec in signature.input_specs if spec.kind == InputKind.USER_INPUT
+    )
     symbol = next(n for n in graph.nodes if n.name == image).meta["val"].shape[0].node.expr
     for node in graph.nodes:
         stack = list(node.meta.get("nn_module_stack", {}).values())
@@ -133,9 +138,7 @@ def _concrete(value: Any, symbol: Any, path: str) -> Any:
     if isinstance(value, (torch.SymInt, torch.SymFloat, torch.SymBool)):
         number = value.node.expr.subs({symbol: BATCH})
         if number.free_symbols:
-            raise UnsupportedOperatorError(
-                "aten._local_scalar_dense", path, "lets tensor values decide sizes or branches"
-            )
+            raise UnsupportedOperatorError(_READ, path, _READ_REASON)
         return value.node.pytype(number)
     return value
 
@@ -147,8 +150,6 @@ def _constants(program: ExportedProgram) -> dict[str, Tensor]:
             continue
         name = str(spec.target)
         constants[name] = (
-            program.constants[name]
-            if name in program.constants
-            else program.state_dict[name]
+            program.constants[name] if name in program.constants else program.state_dict[name]
         )
     return constants

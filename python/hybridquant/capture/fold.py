@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from torch import Tensor, fx, nn
 
 from hybridquant.capture.affine import Affine, as_affine, axis_after, axis_before, read
 from hybridquant.capture.draft import Draft, aten, shape_of
+from hybridquant.capture.graph import args_of
 
 # Operators with a trained weight: axis of their output channels, and that axis in the weight.
 _OUTPUT_AXIS = {
@@ -49,8 +52,8 @@ def _producer(affine: Affine) -> fx.Node | None:
     while len(node.users) == 1:
         if node.target in _OUTPUT_AXIS:
             output_axis = _OUTPUT_AXIS[node.target][0] % len(shape_of(node))
-            is_legal = node.args[1].op == "get_attr" and axis in (None, output_axis)
-            is_plain = node.target is not aten.conv_transpose2d.input or node.args[6] == 1
+            is_legal = args_of(node)[1].op == "get_attr" and axis in (None, output_axis)
+            is_plain = node.target is not aten.conv_transpose2d.input or args_of(node)[6] == 1
             return node if is_legal and is_plain else None
         if node.target not in _VIEWS:
             return None
@@ -58,14 +61,15 @@ def _producer(affine: Affine) -> fx.Node | None:
             axis = axis_before(node, axis)
             if axis is None:
                 return None
-        node = node.args[0]
+        node = args_of(node)[0]
     return None
 
 
 def _fold_back(draft: Draft, producer: fx.Node, affine: Affine) -> None:
     """Multiply the producer's output channels by the scale and add the shift to its bias."""
-    weight, bias = producer.args[1:3]
-    weight_axis = _OUTPUT_AXIS[producer.target][1]
+    weight, bias = args_of(producer)[1:3]
+    operator: Any = producer.target
+    weight_axis = _OUTPUT_AXIS[operator][1]
     matrix = read(draft, weight)
     channels = matrix.shape[weight_axis]
     scale, shift = affine.scale.expand(channels), affine.shift.expand(channels)
@@ -81,7 +85,7 @@ def _readers(node: fx.Node) -> list[fx.Node] | None:
     while stack:
         current, axis = stack.pop()
         for user in current.users:
-            if user.op != "call_function" or user.args[0] is not current:
+            if user.op != "call_function" or args_of(user)[0] is not current:
                 return None
             if user.target in (aten.conv2d.default, aten.linear.default):
                 if not _takes_input_scale(user, axis):
@@ -97,17 +101,17 @@ def _readers(node: fx.Node) -> list[fx.Node] | None:
 
 def _takes_input_scale(node: fx.Node, axis: int) -> bool:
     """Say whether the input channels of ``node`` are ``axis`` and meet no padding."""
-    if node.args[1].op != "get_attr":
+    if args_of(node)[1].op != "get_attr":
         return False
     if node.target is aten.linear.default:
-        return axis == len(shape_of(node.args[0])) - 1
-    return axis == 1 and node.args[6] == 1 and not any(node.args[4])
+        return axis == len(shape_of(args_of(node)[0])) - 1
+    return axis == 1 and args_of(node)[6] == 1 and not any(args_of(node)[4])
 
 
 def _fold_forward(draft: Draft, readers: list[fx.Node], affine: Affine) -> None:
     """Multiply the readers' input channels by the scale; what the shift adds goes to the bias."""
     for reader in readers:
-        weight, bias = reader.args[1:3]
+        weight, bias = args_of(reader)[1:3]
         matrix = read(draft, weight)
         view = [-1 if axis == 1 else 1 for axis in range(matrix.dim())]
         added = (matrix * affine.shift.view(view)).flatten(1).sum(1)
@@ -117,7 +121,7 @@ def _fold_forward(draft: Draft, readers: list[fx.Node], affine: Affine) -> None:
 
 def _write(draft: Draft, node: fx.Node, weight: Tensor, bias: Tensor) -> None:
     """Give ``node`` a new weight and bias, under their own names where nothing shares them."""
-    old_weight, old_bias = node.args[1:3]
+    old_weight, old_bias = args_of(node)[1:3]
     with draft.at(node):
         if old_bias is not None:
             node.update_arg(2, _renew(draft, old_bias, bias))
@@ -132,7 +136,7 @@ def _write(draft: Draft, node: fx.Node, weight: Tensor, bias: Tensor) -> None:
 
 def _bias_name(draft: Draft, node: fx.Node) -> str:
     """Return the name that goes with the weight's, e.g. ``stem.conv.bias``, if it is free."""
-    *parents, leaf = str(node.args[1].target).split(".")
+    *parents, leaf = str(args_of(node)[1].target).split(".")
     name = ".".join([*parents, "bias"])
     is_free = leaf == "weight" and name not in draft.constants
     return name if is_free else draft.fresh_name(node.meta["path"], "bias")

@@ -48,6 +48,11 @@ class FloatGraph(fx.GraphModule):
         return _rebuild(_user_class(type(self)), state, graph_to_rows(self.graph))
 
 
+def args_of(node: fx.Node) -> tuple[Any, ...]:
+    """Return the node's arguments; fx types them too loosely to be of use."""
+    return node.args
+
+
 def _state(module: FloatGraph) -> dict[str, Any]:
     return {key: value for key, value in module.__dict__.items() if key not in _MADE_FROM_GRAPH}
 
@@ -62,7 +67,7 @@ def _user_class(generated: type) -> type:
 
 
 def _rebuild(cls: type[FloatGraph], state: dict[str, Any], rows: list[Row]) -> FloatGraph:
-    module = cls.__new__(cls)
+    module: FloatGraph = cls.__new__(cls)
     type(module).__name__ = cls.__name__
     nn.Module.__init__(module)
     module.__dict__.update(state)
@@ -115,7 +120,7 @@ def _map(value: Any, leaf: type, change: Callable[[Any], Any]) -> Any:
 
 
 def _pack(target: Any) -> Any:
-    """Return the text ``aten::conv2d.default`` for an operator; other targets pickle as they are."""
+    """Return ``aten::conv2d.default``-like text for an operator; others pickle as they are."""
     if isinstance(target, torch._ops.OpOverload):
         return f"{target.namespace}::{target.__name__}"
     return target

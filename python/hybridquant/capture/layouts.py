@@ -3,8 +3,8 @@
 Each axis is a tuple of atoms, outermost first. An atom is a run of positions along one original
 axis: ``(name, stride, size)`` stands for ``size`` steps of ``stride`` entries on axis ``name``. A
 reshape splits and joins atoms and a permute moves axes, so unfolding into patches and folding back
-is followed exactly. Names start with ``h`` and ``w`` for rows and columns, ``t`` for tokens that can
-no longer be told apart, ``n`` for the batch and ``c`` for channels.
+is followed exactly. Names start with ``h`` and ``w`` for rows and columns, ``t`` for tokens that
+can no longer be told apart, ``n`` for the batch and ``c`` for channels.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ from itertools import count
 from typing import Literal
 
 from torch import fx
+
+from hybridquant.capture.graph import args_of
 
 Atom = tuple[str, int, int]
 Axes = tuple[tuple[Atom, ...], ...]
@@ -125,47 +127,47 @@ def _same(node: fx.Node, layouts: dict[fx.Node, Axes], fresh: _Fresh) -> Axes:
 
 def _first(node: fx.Node, layouts: dict[fx.Node, Axes], fresh: _Fresh) -> Axes:
     """As the first input, with new axes where sizes change (slice, pad, resize, pooling)."""
-    return _resized(layouts[node.args[0]], node, fresh)
+    return _resized(layouts[args_of(node)[0]], node, fresh)
 
 
 def _conv(node: fx.Node, layouts: dict[fx.Node, Axes], fresh: _Fresh) -> Axes:
     """New channels; a window over mixed axes makes them an image again."""
-    axes, sizes = layouts[node.args[0]], sizes_of(node)
+    axes, sizes = layouts[args_of(node)[0]], sizes_of(node)
     spatial = _resized(axes, node, fresh)[2:]
-    window = node.args[1].meta["shape"][2:]
+    window = args_of(node)[1].meta["shape"][2:]
     if domain(axes) == "token" and len(window) == 2 and math.prod(window) > 1:
         spatial = fresh.axes("hw", sizes[2:])
     return (axes[0], fresh.axis("c", sizes[1]), *spatial)
 
 
 def _linear(node: fx.Node, layouts: dict[fx.Node, Axes], fresh: _Fresh) -> Axes:
-    return (*layouts[node.args[0]][:-1], fresh.axis("c", sizes_of(node)[-1]))
+    return (*layouts[args_of(node)[0]][:-1], fresh.axis("c", sizes_of(node)[-1]))
 
 
 def _matmul(node: fx.Node, layouts: dict[fx.Node, Axes], fresh: _Fresh) -> Axes:
     """Rows of the first operand, columns of the second."""
     sizes = sizes_of(node)
-    left, right = (layouts.get(n) for n in node.args[:2])
+    left, right = (layouts.get(n) for n in args_of(node)[:2])
     if left is None or right is None or not len(left) == len(right) == len(sizes):
         return fresh.axes("t" * len(sizes), sizes)
     return (*left[:-1], right[-1])
 
 
 def _permute(node: fx.Node, layouts: dict[fx.Node, Axes], _fresh: _Fresh) -> Axes:
-    return tuple(layouts[node.args[0]][axis] for axis in node.args[1])
+    return tuple(layouts[args_of(node)[0]][axis] for axis in args_of(node)[1])
 
 
 def _reduce(node: fx.Node, layouts: dict[fx.Node, Axes], _fresh: _Fresh) -> Axes:
-    gone, keeps = node.args[-2:]
-    axes = layouts[node.args[0]]
+    gone, keeps = args_of(node)[-2:]
+    axes = layouts[args_of(node)[0]]
     kept = [() if i in gone else axis for i, axis in enumerate(axes) if keeps or i not in gone]
     return tuple(kept)
 
 
 def _cat(node: fx.Node, layouts: dict[fx.Node, Axes], fresh: _Fresh) -> Axes:
     """The joined axis is what its longest part is."""
-    parts = [n for n in node.args[0] if n in layouts]
-    dim = node.args[1]
+    parts = [n for n in args_of(node)[0] if n in layouts]
+    dim = args_of(node)[1]
     longest = max(parts, key=lambda n: sizes_of(n)[dim])
     axes = list(layouts[longest])
     axes[dim] = fresh.axis(_letter(axes[dim]), sizes_of(node)[dim])
@@ -174,7 +176,7 @@ def _cat(node: fx.Node, layouts: dict[fx.Node, Axes], fresh: _Fresh) -> Axes:
 
 def _reshape(node: fx.Node, layouts: dict[fx.Node, Axes], fresh: _Fresh) -> Axes:
     """Deal the atoms out to the new axes, splitting one where a new axis ends inside it."""
-    atoms = [atom for axis in layouts[node.args[0]] for atom in axis]
+    atoms = [atom for axis in layouts[args_of(node)[0]] for atom in axis]
     axes = []
     for size in sizes_of(node):
         axis: list[Atom] = []

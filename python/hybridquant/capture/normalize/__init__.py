@@ -7,13 +7,16 @@ import operator
 from torch import fx
 
 from hybridquant.capture.draft import Draft
+from hybridquant.capture.graph import args_of
 from hybridquant.capture.normalize import (
     convs,
     elementwise,
+    gather,
     matmuls,
     noops,
     norms,
     pooling,
+    resizing,
     slices,
     views,
 )
@@ -22,7 +25,7 @@ from hybridquant.capture.normalize.table import REWRITES
 __all__ = ["REWRITES", "normalize"]
 
 # Importing a topic fills the table.
-TOPICS = (convs, elementwise, matmuls, noops, norms, pooling, slices, views)
+TOPICS = (convs, elementwise, gather, matmuls, noops, norms, pooling, resizing, slices, views)
 
 
 def normalize(draft: Draft) -> None:
@@ -44,5 +47,5 @@ def normalize(draft: Draft) -> None:
 
 def _replace_outputs(draft: Draft, node: fx.Node, results: list[fx.Node]) -> None:
     for user in list(node.users):
-        if user.target is operator.getitem and user.args[1] < len(results):
-            draft.replace(user, results[user.args[1]])
+        if user.target is operator.getitem and args_of(user)[1] < len(results):
+            draft.replace(user, results[args_of(user)[1]])

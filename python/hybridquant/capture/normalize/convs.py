@@ -7,11 +7,11 @@ from typing import Any
 from torch import fx
 
 from hybridquant.capture.draft import Draft, aten, shape_of
-from hybridquant.capture.normalize.table import bound, pair, rewrites
+from hybridquant.capture.normalize.table import Result, bound, pair, rewrites
 
 
 @rewrites(aten.conv1d.default, aten.conv2d.default, aten.conv3d.default)
-def conv(draft: Draft, node: fx.Node) -> fx.Node:
+def conv(draft: Draft, node: fx.Node) -> Result:
     """Stride, padding and dilation are lists with one int per spatial axis."""
     a = bound(node)
     rank = len(shape_of(a["weight"])) - 2
@@ -20,14 +20,14 @@ def conv(draft: Draft, node: fx.Node) -> fx.Node:
 
 
 @rewrites(aten.conv1d.padding, aten.conv2d.padding, aten.conv3d.padding)
-def conv_same(draft: Draft, node: fx.Node) -> fx.Node:
+def conv_same(draft: Draft, node: fx.Node) -> Result:
     """``same`` padding in numbers; what is uneven goes to a pad of its own."""
     a = bound(node)
     kernel = shape_of(a["weight"])[2:]
     stride, dilation = pair(a["stride"], len(kernel)), pair(a["dilation"], len(kernel))
     total = [0] * len(kernel)
     if a["padding"] == "same":
-        total = [d * (size - 1) for d, size in zip(dilation, kernel)]
+        total = [d * (size - 1) for d, size in zip(dilation, kernel, strict=True)]
     x = a["input"]
     if any(amount % 2 for amount in total):
         uneven = [side for amount in reversed(total) for side in (0, amount % 2)]
@@ -45,7 +45,7 @@ _PLAIN: dict[Any, Any] = {
 
 
 @rewrites(aten.conv_transpose2d.input)
-def conv_transpose(draft: Draft, node: fx.Node) -> fx.Node:
+def conv_transpose(draft: Draft, node: fx.Node) -> Result:
     """As conv, with output padding."""
     a = bound(node)
     spatial = [pair(a[key]) for key in ("stride", "padding", "output_padding")]
@@ -54,7 +54,7 @@ def conv_transpose(draft: Draft, node: fx.Node) -> fx.Node:
 
 
 @rewrites(aten.pad.default)
-def pad(draft: Draft, node: fx.Node) -> fx.Node | None:
+def pad(draft: Draft, node: fx.Node) -> Result:
     """A pad of nothing goes; the other modes have operators of their own."""
     a = bound(node)
     if not any(a["pad"]):
@@ -73,7 +73,7 @@ _PADS: dict[tuple[str, int], Any] = {
 
 
 @rewrites(aten.constant_pad_nd.default)
-def constant_pad(draft: Draft, node: fx.Node) -> fx.Node:
+def constant_pad(draft: Draft, node: fx.Node) -> Result:
     """A pad of nothing goes; a negative pad is a slice."""
     a = bound(node)
     x, amounts = a["self"], list(a["pad"])

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
-import torch
 from torch import fx, nn
 
 from hybridquant.capture.draft import Draft, aten, is_tensor, shape_of
-from hybridquant.capture.errors import UnsupportedOperatorError
-from hybridquant.capture.normalize.table import bound, rewrites
+from hybridquant.capture.graph import args_of
+from hybridquant.capture.normalize.table import Result, bound, rewrites
 
 
 @rewrites(aten.add.Tensor, aten.add.Scalar, aten.sub.Tensor, aten.sub.Scalar)
-def add(draft: Draft, node: fx.Node) -> fx.Node:
+def add(draft: Draft, node: fx.Node) -> Result:
     """A factor on the second operand is a mul of its own; taking a number away adds it negated."""
     a = bound(node)
     x, y, alpha = a["self"], _number(draft, a["other"]), a["alpha"]
@@ -39,7 +37,7 @@ def _add_number(draft: Draft, x: fx.Node, number: float) -> fx.Node:
 
 
 @rewrites(aten.rsub.Scalar, aten.rsub.Tensor)
-def rsub(draft: Draft, node: fx.Node) -> fx.Node:
+def rsub(draft: Draft, node: fx.Node) -> Result:
     """``other - alpha * self``."""
     a = bound(node)
     x = a["self"] if a["alpha"] == 1 else draft.call(aten.mul.Tensor, a["self"], a["alpha"])
@@ -49,39 +47,39 @@ def rsub(draft: Draft, node: fx.Node) -> fx.Node:
 
 
 @rewrites(aten.mul.Tensor, aten.mul.Scalar)
-def mul(draft: Draft, node: fx.Node) -> fx.Node:
+def mul(draft: Draft, node: fx.Node) -> Result:
     """A factor of one goes; a number is the second operand."""
-    x, y = (_number(draft, operand) for operand in node.args)
+    x, y = (_number(draft, operand) for operand in args_of(node))
     if not is_tensor(x):
         x, y = y, x
     return x if not is_tensor(y) and y == 1 else draft.call(aten.mul.Tensor, x, y)
 
 
 @rewrites(aten.div.Tensor, aten.div.Scalar)
-def div(draft: Draft, node: fx.Node) -> fx.Node:
+def div(draft: Draft, node: fx.Node) -> Result:
     """A division by a number multiplies by its inverse."""
-    x, y = node.args[0], _number(draft, node.args[1])
+    x, y = args_of(node)[0], _number(draft, args_of(node)[1])
     if is_tensor(y):
         return draft.call(aten.div.Tensor, x, y)
     return x if y == 1 else draft.call(aten.mul.Tensor, x, 1.0 / y)
 
 
 @rewrites(aten.reciprocal.default)
-def reciprocal(draft: Draft, node: fx.Node) -> fx.Node:
+def reciprocal(draft: Draft, node: fx.Node) -> Result:
     """``x ** -1``."""
-    return draft.call(aten.pow.Tensor_Scalar, node.args[0], -1)
+    return draft.call(aten.pow.Tensor_Scalar, args_of(node)[0], -1)
 
 
 @rewrites(aten.square.default)
-def square(draft: Draft, node: fx.Node) -> fx.Node:
+def square(draft: Draft, node: fx.Node) -> Result:
     """A product with itself."""
-    return draft.call(aten.mul.Tensor, node.args[0], node.args[0])
+    return draft.call(aten.mul.Tensor, args_of(node)[0], args_of(node)[0])
 
 
 @rewrites(aten.pow.Tensor_Scalar)
-def power(draft: Draft, node: fx.Node) -> fx.Node | None:
+def power(draft: Draft, node: fx.Node) -> Result:
     """Small powers are products, halves are roots."""
-    x, exponent = node.args
+    x, exponent = args_of(node)
     if exponent == 1:
         return x
     if exponent == 2:
@@ -94,7 +92,7 @@ def power(draft: Draft, node: fx.Node) -> fx.Node | None:
 
 
 @rewrites(aten.addcmul.default)
-def addcmul(draft: Draft, node: fx.Node) -> fx.Node:
+def addcmul(draft: Draft, node: fx.Node) -> Result:
     """``x + value * a * b``."""
     a = bound(node)
     product = draft.call(aten.mul.Tensor, a["tensor1"], a["tensor2"])
@@ -104,7 +102,7 @@ def addcmul(draft: Draft, node: fx.Node) -> fx.Node:
 
 
 @rewrites(aten.lerp.Scalar, aten.lerp.Tensor)
-def lerp(draft: Draft, node: fx.Node) -> fx.Node:
+def lerp(draft: Draft, node: fx.Node) -> Result:
     """``x + weight * (y - x)``."""
     a = bound(node)
     difference = draft.call(aten.sub.Tensor, a["end"], a["self"])
@@ -114,22 +112,20 @@ def lerp(draft: Draft, node: fx.Node) -> fx.Node:
 
 
 @rewrites(aten.maximum.default, aten.minimum.default)
-def extremum(draft: Draft, node: fx.Node) -> fx.Node:
+def extremum(draft: Draft, node: fx.Node) -> Result:
     """Two operands."""
-    return draft.call(node.target, *node.args)
+    return draft.call(node.target, *args_of(node))
 
 
 @rewrites(aten.max.other, aten.min.other)
-def extremum_other(draft: Draft, node: fx.Node) -> fx.Node:
+def extremum_other(draft: Draft, node: fx.Node) -> Result:
     """The older names of maximum and minimum."""
     is_max = node.target == aten.max.other
-    return draft.call(aten.maximum.default if is_max else aten.minimum.default, *node.args)
+    return draft.call(aten.maximum.default if is_max else aten.minimum.default, *args_of(node))
 
 
-@rewrites(
-    aten.clamp.default, aten.hardtanh.default, aten.clamp_min.default, aten.clamp_max.default
-)
-def clamp(draft: Draft, node: fx.Node) -> fx.Node:
+@rewrites(aten.clamp.default, aten.hardtanh.default, aten.clamp_min.default, aten.clamp_max.default)
+def clamp(draft: Draft, node: fx.Node) -> Result:
     """Bounds by number; a lower bound of zero alone is relu."""
     a = bound(node)
     low, high = a.get("min", a.get("min_val")), a.get("max", a.get("max_val"))
@@ -139,21 +135,21 @@ def clamp(draft: Draft, node: fx.Node) -> fx.Node:
 
 
 @rewrites(aten.relu6.default)
-def relu6(draft: Draft, node: fx.Node) -> fx.Node:
+def relu6(draft: Draft, node: fx.Node) -> Result:
     """A clamp."""
-    return draft.call(aten.clamp.default, node.args[0], 0.0, 6.0)
+    return draft.call(aten.clamp.default, args_of(node)[0], 0.0, 6.0)
 
 
 @rewrites(aten.mish.default)
-def mish(draft: Draft, node: fx.Node) -> fx.Node:
+def mish(draft: Draft, node: fx.Node) -> Result:
     """``x * tanh(softplus(x))``."""
-    x = node.args[0]
+    x = args_of(node)[0]
     inner = draft.call(aten.tanh.default, draft.call(aten.softplus.default, x, 1, 20))
     return draft.call(aten.mul.Tensor, x, inner)
 
 
 @rewrites(aten.glu.default)
-def glu(draft: Draft, node: fx.Node) -> fx.Node:
+def glu(draft: Draft, node: fx.Node) -> Result:
     """The first half times the sigmoid of the second."""
     a = bound(node)
     x, dim = a["self"], a["dim"] % len(shape_of(a["self"]))
@@ -163,103 +159,44 @@ def glu(draft: Draft, node: fx.Node) -> fx.Node:
 
 
 @rewrites(aten.log_sigmoid.default)
-def log_sigmoid(draft: Draft, node: fx.Node) -> fx.Node:
+def log_sigmoid(draft: Draft, node: fx.Node) -> Result:
     """``log(sigmoid(x))`` = ``-softplus(-x)``."""
-    inner = draft.call(aten.neg.default, node.args[0])
+    inner = draft.call(aten.neg.default, args_of(node)[0])
     return draft.call(aten.neg.default, draft.call(aten.softplus.default, inner, 1, 20))
 
 
 @rewrites(aten.elu.default)
-def elu(draft: Draft, node: fx.Node) -> fx.Node:
+def elu(draft: Draft, node: fx.Node) -> Result:
     """All arguments are given."""
     a = bound(node)
     return draft.call(aten.elu.default, a["self"], a["alpha"], a["scale"], a["input_scale"])
 
 
 @rewrites(aten.celu.default)
-def celu(draft: Draft, node: fx.Node) -> fx.Node:
+def celu(draft: Draft, node: fx.Node) -> Result:
     """An elu whose input is divided by alpha."""
     a = bound(node)
     return draft.call(aten.elu.default, a["self"], a["alpha"], 1, 1 / a["alpha"])
 
 
 @rewrites(aten.softplus.default, aten.leaky_relu.default)
-def with_numbers(draft: Draft, node: fx.Node) -> fx.Node:
+def with_numbers(draft: Draft, node: fx.Node) -> Result:
     """All arguments are given."""
     return draft.call(node.target, *bound(node).values())
 
 
 @rewrites(aten.softmax.int, aten._softmax.default)
-def softmax(draft: Draft, node: fx.Node) -> fx.Node:
+def softmax(draft: Draft, node: fx.Node) -> Result:
     """The axis is counted from the back."""
-    return draft.call(aten.softmax.int, node.args[0], _from_back(node))
+    return draft.call(aten.softmax.int, args_of(node)[0], _from_back(node))
 
 
 @rewrites(aten.log_softmax.int, aten._log_softmax.default)
-def log_softmax(draft: Draft, node: fx.Node) -> fx.Node:
+def log_softmax(draft: Draft, node: fx.Node) -> Result:
     """The logarithm of a softmax."""
-    return draft.call(aten.log_softmax.int, node.args[0], _from_back(node))
+    return draft.call(aten.log_softmax.int, args_of(node)[0], _from_back(node))
 
 
 def _from_back(node: fx.Node) -> int:
     rank = len(shape_of(node))
-    return int(node.args[1]) % rank - rank
-
-
-@rewrites(aten.masked_fill.Scalar, aten.masked_fill.Tensor)
-def masked_fill(draft: Draft, node: fx.Node) -> fx.Node:
-    """A constant mask: keep by a product with 0 and 1, and add the value where it was masked."""
-    x, mask, value = node.args
-    number = float(draft.constants[value.target]) if is_tensor(value) else float(value)
-    if mask.op != "get_attr":
-        raise UnsupportedOperatorError(str(node.target), node.meta["path"], "has a mask of data")
-    keep = draft.constants[mask.target].logical_not()
-    if math.isinf(number):
-        added = torch.zeros(keep.shape, device=keep.device).masked_fill(~keep, number)
-        return draft.call(aten.add.Tensor, x, _constant(draft, "mask", added))
-    kept = draft.call(aten.mul.Tensor, x, _constant(draft, "keep", keep.float()))
-    if number == 0:
-        return kept
-    return draft.call(aten.add.Tensor, kept, _constant(draft, "fill", (~keep).float() * number))
-
-
-def _constant(draft: Draft, stem: str, value: torch.Tensor) -> fx.Node:
-    return draft.constant(draft.fresh_name(draft.path, stem), value)
-
-
-@rewrites(aten.index.Tensor)
-def index(draft: Draft, node: fx.Node) -> fx.Node:
-    """Constant indices on one axis: an index_select and a reshape."""
-    x, indices = node.args
-    given: list[tuple[int, Any]] = [(axis, i) for axis, i in enumerate(indices) if i is not None]
-    if len(given) != 1 or given[0][1].op != "get_attr":
-        reason = "is indexed by data, or on several axes at once"
-        raise UnsupportedOperatorError(str(node.target), node.meta["path"], reason)
-    axis, place = given[0]
-    value = draft.constants[place.target]
-    if value.dtype == torch.bool:
-        value = value.nonzero()
-    flat = value.flatten() % shape_of(x)[axis]
-    picked = draft.call(aten.index_select.default, x, axis, _constant(draft, "index", flat))
-    return draft.reshape(picked, shape_of(node))
-
-
-@rewrites(aten.index_select.default)
-def index_select(draft: Draft, node: fx.Node) -> fx.Node:
-    """The axis is counted from the front; neighbours are a slice."""
-    x, dim, place = node.args
-    dim %= len(shape_of(x))
-    if place.op != "get_attr":
-        raise UnsupportedOperatorError(str(node.target), node.meta["path"], "is indexed by data")
-    return draft.call(aten.index_select.default, x, dim, place)
-
-
-@rewrites(aten.flip.default)
-def flip(draft: Draft, node: fx.Node) -> fx.Node:
-    """An index_select with the places counted down."""
-    x = node.args[0]
-    for dim in node.args[1]:
-        size = shape_of(x)[dim]
-        places = _constant(draft, "index", torch.arange(size - 1, -1, -1))
-        x = draft.call(aten.index_select.default, x, dim % len(shape_of(x)), places)
-    return x
+    return int(args_of(node)[1]) % rank - rank

@@ -9,14 +9,15 @@ import torch
 from torch import fx
 
 from hybridquant.capture.draft import Draft, aten, shape_of
-from hybridquant.capture.errors import UnsupportedOperatorError
-from hybridquant.capture.normalize.table import bound, rewrites
+from hybridquant.capture.errors import unsupported
+from hybridquant.capture.graph import args_of
+from hybridquant.capture.normalize.table import Result, bound, rewrites
 
 
 @rewrites(aten.matmul.default, aten.mm.default, aten.bmm.default)
-def matmul(draft: Draft, node: fx.Node) -> fx.Node:
+def matmul(draft: Draft, node: fx.Node) -> Result:
     """A product with a constant matrix on the right is a linear layer."""
-    return _product(draft, node.args[0], node.args[1])
+    return _product(draft, args_of(node)[0], args_of(node)[1])
 
 
 def _product(draft: Draft, x: fx.Node, y: fx.Node) -> fx.Node:
@@ -26,7 +27,7 @@ def _product(draft: Draft, x: fx.Node, y: fx.Node) -> fx.Node:
 
 
 @rewrites(aten.linear.default)
-def linear(draft: Draft, node: fx.Node) -> fx.Node:
+def linear(draft: Draft, node: fx.Node) -> Result:
     """A weight that is data makes it a matmul; the bias is always given."""
     arguments = bound(node)
     x, weight, bias = arguments["input"], arguments["weight"], arguments["bias"]
@@ -39,7 +40,7 @@ def linear(draft: Draft, node: fx.Node) -> fx.Node:
 
 
 @rewrites(aten.addmm.default)
-def addmm(draft: Draft, node: fx.Node) -> fx.Node:
+def addmm(draft: Draft, node: fx.Node) -> Result:
     """A linear layer written as ``bias + x @ weight``."""
     arguments = bound(node)
     bias, x, y = arguments["self"], arguments["mat1"], arguments["mat2"]
@@ -50,7 +51,7 @@ def addmm(draft: Draft, node: fx.Node) -> fx.Node:
 
 
 @rewrites(aten.baddbmm.default)
-def baddbmm(draft: Draft, node: fx.Node) -> fx.Node:
+def baddbmm(draft: Draft, node: fx.Node) -> Result:
     """``beta * bias + alpha * x @ y``."""
     arguments = bound(node)
     product = _product(draft, arguments["batch1"], arguments["batch2"])
@@ -70,26 +71,27 @@ def _scaled_sum(
 
 
 @rewrites(aten.scaled_dot_product_attention.default)
-def attention(draft: Draft, node: fx.Node) -> fx.Node:
+def attention(draft: Draft, node: fx.Node) -> Result:
     """``softmax(scale * q @ k^T + mask) @ v``, the scale applied to q as timm's own code does."""
     arguments = bound(node)
     q, k, v = arguments["query"], arguments["key"], arguments["value"]
     if arguments["dropout_p"] or arguments["enable_gqa"]:
         reason = "drops entries at random or shares keys among heads (enable_gqa)"
-        raise UnsupportedOperatorError(str(node.target), node.meta["path"], reason)
+        raise unsupported(node, reason)
     given = arguments["scale"]
     scale = 1.0 / math.sqrt(shape_of(q)[-1]) if given is None else given
     rank = len(shape_of(k))
     k_t = draft.permute(k, [*range(rank - 2), rank - 1, rank - 2])
     logits = draft.call(aten.matmul.default, draft.call(aten.mul.Tensor, q, scale), k_t)
-    mask = _mask(draft, arguments, shape_of(logits))
+    mask = _mask(draft, node, shape_of(logits))
     if mask is not None:
         logits = draft.call(aten.add.Tensor, logits, mask)
     return draft.call(aten.matmul.default, draft.call(aten.softmax.int, logits, -1), v)
 
 
-def _mask(draft: Draft, arguments: dict[str, Any], logits: tuple[Any, ...]) -> fx.Node | None:
+def _mask(draft: Draft, node: fx.Node, logits: tuple[int, ...]) -> Result:
     """Return what is added to the logits; a boolean mask becomes 0 and -inf."""
+    arguments = bound(node)
     mask = arguments["attn_mask"]
     if arguments["is_causal"]:
         keep = torch.ones(logits[-2:], dtype=torch.bool).tril()
@@ -98,8 +100,6 @@ def _mask(draft: Draft, arguments: dict[str, Any], logits: tuple[Any, ...]) -> f
     elif mask.op == "get_attr":
         keep = draft.constants[mask.target]
     else:
-        raise UnsupportedOperatorError(
-            "aten.scaled_dot_product_attention", mask.meta["path"], "has a boolean mask of data"
-        )
+        raise unsupported(node, "has a boolean mask of data")
     value = torch.zeros(keep.shape, device=keep.device).masked_fill(~keep, float("-inf"))
     return draft.constant(draft.fresh_name(draft.path, "mask"), value)

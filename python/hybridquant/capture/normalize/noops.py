@@ -6,8 +6,9 @@ import torch
 from torch import fx
 
 from hybridquant.capture.draft import Draft, aten
-from hybridquant.capture.errors import UnsupportedOperatorError
-from hybridquant.capture.normalize.table import rewrites
+from hybridquant.capture.errors import unsupported
+from hybridquant.capture.graph import args_of
+from hybridquant.capture.normalize.table import Result, rewrites
 
 
 @rewrites(
@@ -20,19 +21,19 @@ from hybridquant.capture.normalize.table import rewrites
     aten.feature_dropout.default,
     aten.alpha_dropout.default,
 )
-def same(_draft: Draft, node: fx.Node) -> fx.Node:
+def same(_draft: Draft, node: fx.Node) -> Result:
     """The input itself."""
-    return node.args[0]
+    return args_of(node)[0]
 
 
 @rewrites(aten._to_copy.default, aten.to.dtype, aten.to.device, aten.to.dtype_layout)
-def cast(_draft: Draft, node: fx.Node) -> fx.Node:
+def cast(_draft: Draft, node: fx.Node) -> Result:
     """A cast from float32 to float32 does nothing; any other cast of data is not supported."""
-    before, after = node.args[0].meta["val"].dtype, node.meta["val"].dtype
+    before, after = args_of(node)[0].meta["val"].dtype, node.meta["val"].dtype
     if before != after:
         reason = f"casts {_name(before)} to {_name(after)}; run the model in float32"
-        raise UnsupportedOperatorError(str(node.target), node.meta["path"], reason)
-    return node.args[0]
+        raise unsupported(node, reason)
+    return args_of(node)[0]
 
 
 def _name(dtype: torch.dtype) -> str:

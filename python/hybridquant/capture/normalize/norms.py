@@ -7,12 +7,12 @@ import math
 from torch import fx
 
 from hybridquant.capture.draft import Draft, aten, shape_of
-from hybridquant.capture.errors import UnsupportedOperatorError
-from hybridquant.capture.normalize.table import bound, rewrites
+from hybridquant.capture.errors import unsupported
+from hybridquant.capture.normalize.table import Result, bound, rewrites
 
 
 @rewrites(aten._native_batch_norm_legit_no_training.default)
-def batch_norm(draft: Draft, node: fx.Node) -> list[fx.Node]:
+def batch_norm(draft: Draft, node: fx.Node) -> Result:
     """The form with the running statistics as arguments."""
     a = bound(node)
     inputs = [a[key] for key in ("input", "weight", "bias", "running_mean", "running_var")]
@@ -20,7 +20,7 @@ def batch_norm(draft: Draft, node: fx.Node) -> list[fx.Node]:
 
 
 @rewrites(aten.native_layer_norm.default)
-def native_layer_norm(draft: Draft, node: fx.Node) -> list[fx.Node]:
+def native_layer_norm(draft: Draft, node: fx.Node) -> Result:
     """The form with one output."""
     a = bound(node)
     inputs = [a[key] for key in ("input", "normalized_shape", "weight", "bias", "eps")]
@@ -28,7 +28,7 @@ def native_layer_norm(draft: Draft, node: fx.Node) -> list[fx.Node]:
 
 
 @rewrites(aten.layer_norm.default)
-def layer_norm(draft: Draft, node: fx.Node) -> fx.Node:
+def layer_norm(draft: Draft, node: fx.Node) -> Result:
     """All arguments are given."""
     a = bound(node)
     inputs = [a[key] for key in ("input", "normalized_shape", "weight", "bias", "eps")]
@@ -36,7 +36,7 @@ def layer_norm(draft: Draft, node: fx.Node) -> fx.Node:
 
 
 @rewrites(aten.group_norm.default)
-def group_norm(draft: Draft, node: fx.Node) -> fx.Node:
+def group_norm(draft: Draft, node: fx.Node) -> Result:
     """All arguments are given."""
     a = bound(node)
     inputs = [a[key] for key in ("input", "num_groups", "weight", "bias", "eps")]
@@ -44,7 +44,7 @@ def group_norm(draft: Draft, node: fx.Node) -> fx.Node:
 
 
 @rewrites(aten.native_group_norm.default)
-def native_group_norm(draft: Draft, node: fx.Node) -> list[fx.Node]:
+def native_group_norm(draft: Draft, node: fx.Node) -> Result:
     """The form with one output."""
     a = bound(node)
     inputs = [a[key] for key in ("input", "group", "weight", "bias", "eps")]
@@ -52,18 +52,20 @@ def native_group_norm(draft: Draft, node: fx.Node) -> list[fx.Node]:
 
 
 @rewrites(aten.instance_norm.default)
-def instance_norm(draft: Draft, node: fx.Node) -> fx.Node:
+def instance_norm(draft: Draft, node: fx.Node) -> Result:
     """A group norm with one channel a group."""
     a = bound(node)
     if not a["use_input_stats"]:
         keys = ("input", "weight", "bias", "running_mean", "running_var")
-        return draft.call(aten.batch_norm.default, *(a[k] for k in keys), False, 0.0, a["eps"], False)
+        return draft.call(
+            aten.batch_norm.default, *(a[k] for k in keys), False, 0.0, a["eps"], False
+        )
     inputs = [a["input"], shape_of(node)[1], a["weight"], a["bias"], a["eps"]]
     return draft.call(aten.group_norm.default, *inputs, False)
 
 
 @rewrites(aten.rms_norm.default)
-def rms_norm(draft: Draft, node: fx.Node) -> fx.Node:
+def rms_norm(draft: Draft, node: fx.Node) -> Result:
     """All arguments are given; the default epsilon is float32's."""
     a = bound(node)
     eps = 2.0**-23 if a["eps"] is None else a["eps"]
@@ -71,26 +73,26 @@ def rms_norm(draft: Draft, node: fx.Node) -> fx.Node:
 
 
 @rewrites(aten.linalg_vector_norm.default, aten.norm.ScalarOpt_dim)
-def vector_norm(draft: Draft, node: fx.Node) -> fx.Node:
+def vector_norm(draft: Draft, node: fx.Node) -> Result:
     """The 2-norm over given axes."""
     a = bound(node)
     order = a.get("ord", a.get("p"))
     if order not in (2, None) or not a["dim"]:
         reason = f"is of order {order}; only the 2-norm over given axes is listed"
-        raise UnsupportedOperatorError(str(node.target), node.meta["path"], reason)
+        raise unsupported(node, reason)
     dims = [dim % len(shape_of(a["self"])) for dim in a["dim"]]
     return draft.call(aten.linalg_vector_norm.default, a["self"], 2, dims, a["keepdim"])
 
 
 @rewrites(aten.var.correction)
-def var(draft: Draft, node: fx.Node) -> fx.Node:
+def var(draft: Draft, node: fx.Node) -> Result:
     """The mean of squared deviations, times n / (n - correction)."""
     a = bound(node)
     return _var(draft, a["self"], a["dim"], a["correction"], a["keepdim"])
 
 
 @rewrites(aten.var_mean.correction)
-def var_mean(draft: Draft, node: fx.Node) -> list[fx.Node]:
+def var_mean(draft: Draft, node: fx.Node) -> Result:
     """As var, and the mean."""
     a = bound(node)
     mean = draft.call(aten.mean.dim, a["self"], list(a["dim"]), a["keepdim"])

@@ -5,16 +5,16 @@ from __future__ import annotations
 from itertools import accumulate
 from typing import Any
 
-import torch
 from torch import fx
 
 from hybridquant.capture.draft import Draft, aten, has_batch, shape_of
-from hybridquant.capture.errors import UnsupportedOperatorError
-from hybridquant.capture.normalize.table import bound, rewrites
+from hybridquant.capture.errors import unsupported
+from hybridquant.capture.graph import args_of
+from hybridquant.capture.normalize.table import Result, bound, rewrites
 
 
 @rewrites(aten.slice.Tensor)
-def slice_(draft: Draft, node: fx.Node) -> fx.Node:
+def slice_(draft: Draft, node: fx.Node) -> Result:
     """Start and end are counted from the front and lie inside the axis."""
     arguments = bound(node)
     x, dim, step = arguments["self"], arguments["dim"], arguments["step"]
@@ -26,26 +26,26 @@ def slice_(draft: Draft, node: fx.Node) -> fx.Node:
     return draft.slice(x, dim, start, end, step)
 
 
-def _all_images(node: fx.Node, arguments: dict[str, Any]) -> fx.Node:
+def _all_images(node: fx.Node, arguments: dict[str, Any]) -> Result:
     """Return the input of a slice that takes the whole batch."""
     if shape_of(node) != shape_of(arguments["self"]) or arguments["step"] != 1:
-        raise UnsupportedOperatorError("aten.slice", node.meta["path"], "takes some of the images")
+        raise unsupported(node, "takes some of the images")
     return arguments["self"]
 
 
 @rewrites(aten.narrow.default)
-def narrow(draft: Draft, node: fx.Node) -> fx.Node:
+def narrow(draft: Draft, node: fx.Node) -> Result:
     """A slice given by its length."""
-    x, dim, start, length = node.args
+    x, dim, start, length = args_of(node)
     dim %= len(shape_of(x))
     start %= shape_of(x)[dim]
     return draft.slice(x, dim, start, start + length)
 
 
 @rewrites(aten.select.int)
-def select(draft: Draft, node: fx.Node) -> fx.Node:
+def select(draft: Draft, node: fx.Node) -> Result:
     """One entry of an axis, which goes."""
-    x, dim, index = node.args
+    x, dim, index = args_of(node)
     return _entry(draft, x, dim, index, node)
 
 
@@ -53,13 +53,13 @@ def _entry(draft: Draft, x: fx.Node, dim: int, index: int, node: fx.Node) -> fx.
     dim %= len(shape_of(x))
     size = shape_of(x)[dim]
     if has_batch(size):
-        raise UnsupportedOperatorError(str(node.target), node.meta["path"], "takes one image")
+        raise unsupported(node, "takes one image")
     part = draft.slice(x, dim, index % size, index % size + 1)
     return draft.reshape(part, shape_of(x)[:dim] + shape_of(x)[dim + 1 :])
 
 
 @rewrites(aten.unbind.int)
-def unbind(draft: Draft, node: fx.Node) -> list[fx.Node]:
+def unbind(draft: Draft, node: fx.Node) -> Result:
     """Every entry of an axis."""
     arguments = bound(node)
     x, dim = arguments["self"], arguments["dim"]
@@ -73,20 +73,20 @@ def unbind(draft: Draft, node: fx.Node) -> list[fx.Node]:
     aten.tensor_split.sections,
     aten.tensor_split.indices,
 )
-def split(draft: Draft, node: fx.Node) -> list[fx.Node]:
+def split(draft: Draft, node: fx.Node) -> Result:
     """Neighbouring slices, as long as the results are."""
     arguments = bound(node)
     x = arguments["self"]
     dim = arguments["dim"] % len(shape_of(x))
     sizes = [value.shape[dim] for value in node.meta["val"]]
     if any(has_batch(size) for size in sizes):
-        raise UnsupportedOperatorError(str(node.target), node.meta["path"], "splits the batch")
+        raise unsupported(node, "splits the batch")
     ends = list(accumulate(sizes))
-    return [draft.slice(x, dim, end - size, end) for size, end in zip(sizes, ends)]
+    return [draft.slice(x, dim, end - size, end) for size, end in zip(sizes, ends, strict=True)]
 
 
 @rewrites(aten.slice_scatter.default)
-def slice_scatter(draft: Draft, node: fx.Node) -> fx.Node:
+def slice_scatter(draft: Draft, node: fx.Node) -> Result:
     """What is before the slice, the new part, and what is after, side by side."""
     arguments = bound(node)
     x, part = arguments["self"], arguments["src"]
@@ -96,13 +96,13 @@ def slice_scatter(draft: Draft, node: fx.Node) -> fx.Node:
         return part
     if has_batch(size) or arguments["step"] != 1:
         reason = "writes every n-th entry or some of the images"
-        raise UnsupportedOperatorError(str(node.target), node.meta["path"], reason)
+        raise unsupported(node, reason)
     start, end, _ = slice(arguments["start"], arguments["end"]).indices(size)
     return _side_by_side(draft, x, part, dim, start, end)
 
 
 @rewrites(aten.select_scatter.default)
-def select_scatter(draft: Draft, node: fx.Node) -> fx.Node:
+def select_scatter(draft: Draft, node: fx.Node) -> Result:
     """As slice_scatter, with one entry."""
     arguments = bound(node)
     x, dim = arguments["self"], arguments["dim"] % len(shape_of(arguments["self"]))
@@ -123,29 +123,15 @@ def _side_by_side(
     return draft.call(aten.cat.default, pieces, dim) if len(pieces) > 1 else part
 
 
-@rewrites(aten.unfold.default)
-def unfold(draft: Draft, node: fx.Node) -> fx.Node:
-    """Windows along one axis: their places picked one after the other, window entries last."""
-    x, dim, size, step = node.args
-    dim %= len(shape_of(x))
-    starts = torch.arange(0, shape_of(x)[dim] - size + 1, step)
-    places = (starts[:, None] + torch.arange(size)).flatten()
-    name = draft.fresh_name(draft.path, "index")
-    picked = draft.call(aten.index_select.default, x, dim, draft.constant(name, places))
-    windows = (*shape_of(x)[:dim], len(starts), size, *shape_of(x)[dim + 1 :])
-    order = [axis for axis in range(len(windows)) if axis != dim + 1]
-    return draft.permute(draft.reshape(picked, windows), [*order, dim + 1])
-
-
 @rewrites(aten.roll.default)
-def roll(draft: Draft, node: fx.Node) -> fx.Node | None:
+def roll(draft: Draft, node: fx.Node) -> Result:
     """The tail of each axis comes before its head."""
     arguments = bound(node)
     x = arguments["self"]
     if not arguments["dims"]:
         return None
-    for shift, dim in zip(arguments["shifts"], arguments["dims"]):
-        dim %= len(shape_of(x))  # noqa: PLW2901
+    axes = [dim % len(shape_of(x)) for dim in arguments["dims"]]
+    for shift, dim in zip(arguments["shifts"], axes, strict=True):
         size = shape_of(x)[dim]
         if shift % size:
             cut = size - shift % size
@@ -155,7 +141,7 @@ def roll(draft: Draft, node: fx.Node) -> fx.Node | None:
 
 
 @rewrites(aten.stack.default)
-def stack(draft: Draft, node: fx.Node) -> fx.Node:
+def stack(draft: Draft, node: fx.Node) -> Result:
     """Each part gets the new axis, then they stand side by side."""
     arguments = bound(node)
     dim = arguments["dim"] % len(shape_of(node))
@@ -165,7 +151,7 @@ def stack(draft: Draft, node: fx.Node) -> fx.Node:
 
 
 @rewrites(aten.cat.default)
-def cat(draft: Draft, node: fx.Node) -> fx.Node:
+def cat(draft: Draft, node: fx.Node) -> Result:
     """The axis is counted from the front; empty parts go."""
     arguments = bound(node)
     dim = arguments["dim"] % len(shape_of(node))

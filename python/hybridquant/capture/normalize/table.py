@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeAlias
 
 from torch import fx
 
 from hybridquant.capture.draft import Draft
+from hybridquant.capture.graph import args_of
 
-# Returns the node (for an operator with several outputs: the nodes) to use instead of the given
-# one, or None to leave it. What it inserts lands before the given node, on its module path.
-Rewrite = Callable[[Draft, fx.Node], "fx.Node | Sequence[fx.Node] | None"]
+# What to use instead of a node: another node, for an operator with several outputs a list of nodes,
+# or None to leave it. (fx types a node's arguments too loosely to say so in types.)
+Result: TypeAlias = Any
+
+# What it inserts lands before the given node, on its module path.
+Rewrite = Callable[[Draft, fx.Node], Result]
 
 REWRITES: dict[Any, Rewrite] = {}
 
@@ -29,9 +33,11 @@ def rewrites(*operators: Any) -> Callable[[Rewrite], Rewrite]:
 
 def bound(node: fx.Node) -> dict[str, Any]:
     """Return the node's arguments by their schema name, defaults filled in."""
-    schema = node.target._schema.arguments  # type: ignore[union-attr]
+    operator: Any = node.target
+    schema = operator._schema.arguments
     values = {argument.name: argument.default_value for argument in schema}
-    values.update({argument.name: value for argument, value in zip(schema, node.args)})
+    given = args_of(node)
+    values.update(zip([argument.name for argument in schema[: len(given)]], given, strict=True))
     values.update(node.kwargs)
     return values
 

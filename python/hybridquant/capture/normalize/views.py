@@ -5,7 +5,8 @@ from __future__ import annotations
 from torch import fx
 
 from hybridquant.capture.draft import Draft, aten, shape_of
-from hybridquant.capture.normalize.table import bound, rewrites
+from hybridquant.capture.graph import args_of
+from hybridquant.capture.normalize.table import Result, bound, rewrites
 
 
 @rewrites(
@@ -21,36 +22,36 @@ from hybridquant.capture.normalize.table import bound, rewrites
     aten.squeeze.dim,
     aten.squeeze.dims,
 )
-def reshape(draft: Draft, node: fx.Node) -> fx.Node:
+def reshape(draft: Draft, node: fx.Node) -> Result:
     """The result's own shape says it all."""
-    return draft.reshape(node.args[0], shape_of(node))
+    return draft.reshape(args_of(node)[0], shape_of(node))
 
 
 @rewrites(aten.permute.default)
-def permute(draft: Draft, node: fx.Node) -> fx.Node:
+def permute(draft: Draft, node: fx.Node) -> Result:
     """Only the order of axes counts, from 0."""
-    return draft.permute(node.args[0], list(node.args[1]))
+    return draft.permute(args_of(node)[0], list(args_of(node)[1]))
 
 
 @rewrites(aten.transpose.int, aten.swapaxes.default, aten.swapdims.default)
-def transpose(draft: Draft, node: fx.Node) -> fx.Node:
+def transpose(draft: Draft, node: fx.Node) -> Result:
     """Two axes change places."""
-    x, first, second = node.args
+    x, first, second = args_of(node)
     order = list(range(len(shape_of(x))))
     order[first], order[second] = order[second], order[first]
     return draft.permute(x, order)
 
 
 @rewrites(aten.t.default)
-def t(draft: Draft, node: fx.Node) -> fx.Node:
+def t(draft: Draft, node: fx.Node) -> Result:
     """A matrix is transposed; a vector stays."""
-    return draft.permute(node.args[0], list(range(len(shape_of(node))))[::-1])
+    return draft.permute(args_of(node)[0], list(range(len(shape_of(node))))[::-1])
 
 
 @rewrites(aten.movedim.int)
-def movedim(draft: Draft, node: fx.Node) -> fx.Node:
+def movedim(draft: Draft, node: fx.Node) -> Result:
     """One axis moves, the others keep their order."""
-    x, source, destination = node.args
+    x, source, destination = args_of(node)
     rank = len(shape_of(x))
     order = [axis for axis in range(rank) if axis != source % rank]
     order.insert(destination % rank, source % rank)
@@ -58,18 +59,15 @@ def movedim(draft: Draft, node: fx.Node) -> fx.Node:
 
 
 @rewrites(aten.expand.default, aten.expand_as.default)
-def expand(draft: Draft, node: fx.Node) -> fx.Node:
+def expand(draft: Draft, node: fx.Node) -> Result:
     """An expand that operators do by broadcasting is dropped, else -1 keeps an axis' size."""
-    x = node.args[0]
+    x = args_of(node)[0]
     before, after = shape_of(x), shape_of(node)
     if before == after:
         return x
     if all(_broadcasts(user, node) for user in node.users):
         return x
-    padded = (1,) * (len(after) - len(before)) + before
-    x = draft.reshape(x, padded)
-    sizes = [-1 if a == b else b for a, b in zip(padded, after)]
-    return draft.call(aten.expand.default, x, sizes)
+    return _expanded(draft, x, after)
 
 
 def _broadcasts(user: fx.Node, node: fx.Node) -> bool:
@@ -85,15 +83,28 @@ _BROADCASTING = frozenset(
 )
 
 
+@rewrites(aten.copy.default)
+def copy(draft: Draft, node: fx.Node) -> Result:
+    """What is left of writing into a tensor: the second operand in the first one's shape."""
+    return _expanded(draft, args_of(node)[1], shape_of(node))
+
+
 @rewrites(aten.repeat.default)
-def repeat(draft: Draft, node: fx.Node) -> fx.Node:
+def repeat(draft: Draft, node: fx.Node) -> Result:
     """Copies side by side: a reshape, an expand and a reshape."""
     arguments = bound(node)
     x, times = arguments["self"], list(arguments["repeats"])
     sizes = [1] * (len(times) - len(shape_of(x))) + list(shape_of(x))
-    split = [size for n, size in zip(times, sizes) for size in ((1, size) if n != 1 else (size,))]
-    spread = [v for n, size in zip(times, sizes) for v in ((n, size) if n != 1 else (size,))]
-    x = draft.reshape(x, split)
-    if split != spread:
-        x = draft.call(aten.expand.default, x, [s if s != o else -1 for s, o in zip(spread, split)])
-    return draft.reshape(x, shape_of(node))
+    split, spread = [], []
+    for copies, size in zip(times, sizes, strict=True):
+        split += [size] if copies == 1 else [1, size]
+        spread += [size] if copies == 1 else [copies, size]
+    return draft.reshape(_expanded(draft, draft.reshape(x, split), tuple(spread)), shape_of(node))
+
+
+def _expanded(draft: Draft, x: fx.Node, shape: tuple[int, ...]) -> fx.Node:
+    """Insert the canonical expand of ``x``: -1 for what keeps its size."""
+    padded = (1,) * (len(shape) - len(shape_of(x))) + shape_of(x)
+    x = draft.reshape(x, padded)
+    sizes = [-1 if a == b else b for a, b in zip(padded, shape, strict=True)]
+    return x if padded == shape else draft.call(aten.expand.default, x, sizes)
