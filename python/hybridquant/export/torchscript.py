@@ -25,7 +25,8 @@ def save_torchscript(
 
     The file needs the ops library to be loaded (``import hybridquant`` in Python,
     ``dlopen("libhybridquant_ops.so")`` in C++). Before it is written the traced module is run at
-    several batch sizes and must equal ``graph`` bit for bit.
+    several batch sizes and must equal ``graph`` bit for bit. The same graph saved first in a fresh
+    process gives the same bytes; within one process torch numbers the traced classes on.
 
     Args:
         graph: A FloatGraph or QuantGraph in eval mode.

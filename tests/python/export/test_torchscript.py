@@ -38,14 +38,6 @@ def test_the_file_equals_the_graph_at_any_batch(
         assert torch.equal(module(images[:size]), graph(images[:size]))
 
 
-def test_the_same_graph_gives_the_same_bytes(
-    graph: QuantGraph, images: Tensor, tmp_path: Path
-) -> None:
-    save_torchscript(graph, tmp_path / "first.pt", images)
-    save_torchscript(graph, tmp_path / "second.pt", images)
-    assert (tmp_path / "first.pt").read_bytes() == (tmp_path / "second.pt").read_bytes()
-
-
 def test_training_mode_is_refused_and_nothing_is_written(
     graph: QuantGraph, images: Tensor, tmp_path: Path
 ) -> None:
