@@ -8,4 +8,4 @@ say "quantize the embedded default"
 "$root/.venv/bin/hybridquant" quantize default \
   --calib "$root/tests/data/imagenette_calib.tar" \
   --eval "$root/tests/data/imagenette_val.tar" \
-  --out "$root/out/quickstart" "$@"
+  --out "$root/out/quickstart" --threads 1 "$@"
