@@ -72,7 +72,8 @@ class Draft:
 
     def read(self, name: str) -> fx.Node:
         """Insert a node that reads the constant ``name``."""
-        node = self.graph.get_attr(name)
+        # Not get_attr(): that looks for the attribute, which is set when the draft is finished.
+        node = self.graph.create_node("get_attr", name)
         value = self.constants[name].detach()
         node.meta = {"val": value.to("meta"), "path": self.path}
         return node
