@@ -25,13 +25,12 @@ std::vector<float> to_vector(const Tensor& tensor) {
 std::int64_t check_axis(std::string_view op, std::string_view x_name, const Tensor& x,
                         std::int64_t channel_axis, std::int64_t num_scales) {
   const std::int64_t dim = x.dim();
-  check_value(dim > 0, op, ": scale must have 1 element (", x_name, " has no axes), got ",
-              num_scales);
-  check_value(-dim <= channel_axis && channel_axis < dim, op, ": channel_axis must be in [", -dim,
-              ", ", dim - 1, "] (", x_name, " has ", dim, " axes), got ", channel_axis);
+  check(dim > 0, op, ": scale must have 1 element (", x_name, " has no axes), got ", num_scales);
+  check(-dim <= channel_axis && channel_axis < dim, op, ": channel_axis must be in [", -dim, ", ",
+        dim - 1, "] (", x_name, " has ", dim, " axes), got ", channel_axis);
   const std::int64_t axis = channel_axis < 0 ? channel_axis + dim : channel_axis;
-  check_value(num_scales == x.size(axis), op, ": scale must have 1 or ", x.size(axis),
-              " elements (channel axis ", axis, " of ", x_name, "), got ", num_scales);
+  check(num_scales == x.size(axis), op, ": scale must have 1 or ", x.size(axis),
+        " elements (channel axis ", axis, " of ", x_name, "), got ", num_scales);
   return axis;
 }
 
@@ -39,11 +38,11 @@ void check_values(std::string_view op, const AffineArguments& arguments) {
   for (std::size_t c = 0; c < arguments.scale.size(); ++c) {
     const float scale = arguments.scale[c];
     // 2^-126 is the smallest normal number: its reciprocal is still finite.
-    check_value(scale >= 0x1p-126F && std::isfinite(scale), op,
-                ": scale must be positive, finite and at least 2^-126, got ", scale, " at channel ",
-                c, std::isnan(scale) ? "; calibrate first" : "");
-    check_value(std::isfinite(arguments.zero_point[c]), op, ": zero_point must be finite, got ",
-                arguments.zero_point[c], " at channel ", c);
+    check(scale >= 0x1p-126F && std::isfinite(scale), op,
+          ": scale must be positive, finite and at least 2^-126, got ", scale, " at channel ", c,
+          std::isnan(scale) ? "; calibrate first" : "");
+    check(std::isfinite(arguments.zero_point[c]), op, ": zero_point must be finite, got ",
+          arguments.zero_point[c], " at channel ", c);
   }
 }
 
@@ -76,18 +75,18 @@ AffineArguments check_affine_arguments(std::string_view op, std::string_view x_n
                                        const Tensor& x, const Tensor& scale,
                                        const Tensor& zero_point, std::int64_t channel_axis) {
   for (const auto& [name, tensor] : {std::pair{"scale", scale}, {"zero_point", zero_point}}) {
-    check_type(tensor.scalar_type() == ScalarType::Float, op, ": ", name, " must be float32, got ",
-               dtype_name(tensor));
-    check_value(tensor.device() == x.device(), op, ": ", name, " must be on the device of ", x_name,
-                ", got another; move it there");
+    check(tensor.scalar_type() == ScalarType::Float, op, ": ", name, " must be float32, got ",
+          dtype_name(tensor));
+    check(tensor.device() == x.device(), op, ": ", name, " must be on the device of ", x_name,
+          ", got another; move it there");
   }
   AffineArguments arguments{};
   if (scale.numel() != 1) {
     arguments.axis = check_axis(op, x_name, x, channel_axis, scale.numel());
   }
-  check_value(zero_point.numel() == scale.numel(), op,
-              ": zero_point must have as many elements as scale (", scale.numel(), "), got ",
-              zero_point.numel());
+  check(zero_point.numel() == scale.numel(), op,
+        ": zero_point must have as many elements as scale (", scale.numel(), "), got ",
+        zero_point.numel());
   arguments.scale = to_vector(scale);
   arguments.zero_point = to_vector(zero_point);
   check_values(op, arguments);
@@ -95,11 +94,11 @@ AffineArguments check_affine_arguments(std::string_view op, std::string_view x_n
 }
 
 kernels::CodeRange check_code_range(std::string_view op, std::int64_t qmin, std::int64_t qmax) {
-  check_value(qmin >= kWidestCodes.qmin, op, ": qmin must be at least ", kWidestCodes.qmin,
-              ", got ", qmin);
-  check_value(qmax <= kWidestCodes.qmax, op, ": qmax must be at most ", kWidestCodes.qmax, ", got ",
-              qmax);
-  check_value(qmin < qmax, op, ": qmin must be below qmax (", qmax, "), got ", qmin);
+  check(qmin >= kWidestCodes.qmin, op, ": qmin must be at least ", kWidestCodes.qmin, ", got ",
+        qmin);
+  check(qmax <= kWidestCodes.qmax, op, ": qmax must be at most ", kWidestCodes.qmax, ", got ",
+        qmax);
+  check(qmin < qmax, op, ": qmin must be below qmax (", qmax, "), got ", qmin);
   return {static_cast<std::int32_t>(qmin), static_cast<std::int32_t>(qmax)};
 }
 
@@ -107,8 +106,8 @@ kernels::FloatType check_float_type(std::string_view op, std::string_view name, 
   const ScalarType type = x.scalar_type();
   if (type == ScalarType::Float) return kernels::FloatType::kFloat32;
   if (type == ScalarType::BFloat16) return kernels::FloatType::kBFloat16;
-  check_type(type == ScalarType::Half, op, ": ", name,
-             " must be float32, bfloat16 or float16, got ", dtype_name(x));
+  check(type == ScalarType::Half, op, ": ", name, " must be float32, bfloat16 or float16, got ",
+        dtype_name(x));
   return kernels::FloatType::kFloat16;
 }
 
@@ -117,8 +116,8 @@ kernels::CodeType check_code_type(std::string_view op, const Tensor& q) {
   if (type == ScalarType::Byte) return kernels::CodeType::kUInt8;
   if (type == ScalarType::Char) return kernels::CodeType::kInt8;
   if (type == ScalarType::Short) return kernels::CodeType::kInt16;
-  check_type(type == ScalarType::Int, op, ": q must be uint8, int8, int16 or int32, got ",
-             dtype_name(q));
+  check(type == ScalarType::Int, op, ": q must be uint8, int8, int16 or int32, got ",
+        dtype_name(q));
   return kernels::CodeType::kInt32;
 }
 

@@ -24,7 +24,7 @@ struct AffineArguments {
   std::optional<std::int64_t> axis;  // channel axis of x, from the start; none when per tensor
 };
 
-// Throws std::invalid_argument (bad value or shape) or std::runtime_error (bad dtype) with
+// Throws std::runtime_error with
 // "<op>: <argument> must <requirement>, got <value>[; <what to do>]".
 // `x` is named `x_name` in the texts.
 AffineArguments check_affine_arguments(std::string_view op, std::string_view x_name,

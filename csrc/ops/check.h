@@ -1,6 +1,6 @@
-// Checks of what callers give. The exception's type decides the Python class: std::invalid_argument
-// is a ValueError; the stable ABI has no way to a TypeError, so std::runtime_error is a
-// RuntimeError here and the Python wrappers check dtypes themselves, with the same text.
+// Checks of what callers give. A failed check is a std::runtime_error: the one exception that every
+// torch since 2.10 carries through the stable ABI. The Python functions make it a ValueError or
+// TypeError.
 #pragma once
 
 #include <torch/csrc/stable/tensor.h>
@@ -19,12 +19,7 @@ std::string join(const Parts&... parts) {
 }
 
 template <typename... Parts>
-void check_value(bool is_valid, const Parts&... parts) {
-  if (!is_valid) throw std::invalid_argument(join(parts...));
-}
-
-template <typename... Parts>
-void check_type(bool is_valid, const Parts&... parts) {
+void check(bool is_valid, const Parts&... parts) {
   if (!is_valid) throw std::runtime_error(join(parts...));
 }
 

@@ -34,13 +34,13 @@ struct GradInputs {
         layout(layout_of(x, arguments)) {}
 
   static Tensor like_x(const Tensor& g, const Tensor& x) {
-    check_type(g.scalar_type() == x.scalar_type(), kOp, ": the gradient must be ", dtype_name(x),
-               " as x is, got ", dtype_name(g));
+    check(g.scalar_type() == x.scalar_type(), kOp, ": the gradient must be ", dtype_name(x),
+          " as x is, got ", dtype_name(g));
     bool is_same_shape = g.dim() == x.dim();
     for (std::int64_t axis = 0; is_same_shape && axis < x.dim(); ++axis) {
       is_same_shape = g.size(axis) == x.size(axis);
     }
-    check_value(is_same_shape, kOp, ": the gradient must have the shape of x, got another");
+    check(is_same_shape, kOp, ": the gradient must have the shape of x, got another");
     return with_strides_of(g, x);
   }
 

@@ -93,8 +93,9 @@ struct Checked {
   Constants constants;
 };
 
-Checked check(std::string_view op, const Tensor& x, const Tensor& scale, const Tensor& zero_point,
-              std::int64_t channel_axis, std::int64_t qmin, std::int64_t qmax) {
+Checked check_all(std::string_view op, const Tensor& x, const Tensor& scale,
+                  const Tensor& zero_point, std::int64_t channel_axis, std::int64_t qmin,
+                  std::int64_t qmax) {
   check_float_type(op, "x", x);
   const kernels::CodeRange codes = check_code_range(op, qmin, qmax);
   AffineArguments arguments = check_affine_arguments(op, "x", x, scale, zero_point, channel_axis);
@@ -108,7 +109,7 @@ Tensor fake_quant_affine(const Tensor& x, const Tensor& scale, const Tensor& zer
                          std::int64_t channel_axis, std::int64_t qmin, std::int64_t qmax,
                          double /*grad_factor*/) {
   const Constants c =
-      check("fake_quant_affine", x, scale, zero_point, channel_axis, qmin, qmax).constants;
+      check_all("fake_quant_affine", x, scale, zero_point, channel_axis, qmin, qmax).constants;
   return convert((Rounded(x, c).q - c.zero_point) * c.scale, x.scalar_type());
 }
 
@@ -116,7 +117,7 @@ Tensor fake_quant_affine_grad_x(const Tensor& g, const Tensor& x, const Tensor& 
                                 const Tensor& zero_point, std::int64_t channel_axis,
                                 std::int64_t qmin, std::int64_t qmax) {
   const Constants c =
-      check("fake_quant_affine", x, scale, zero_point, channel_axis, qmin, qmax).constants;
+      check_all("fake_quant_affine", x, scale, zero_point, channel_axis, qmin, qmax).constants;
   const Rounded rounded(x, c);
   const Tensor is_inside = rounded.unclamped >= c.qmin && rounded.unclamped <= c.qmax;
   return select(is_inside, g, number(g, 0.0, g.scalar_type()));
@@ -126,7 +127,7 @@ std::tuple<Tensor, Tensor, Tensor> fake_quant_affine_grad(
     const Tensor& g, const Tensor& x, const Tensor& scale, const Tensor& zero_point,
     std::int64_t channel_axis, std::int64_t qmin, std::int64_t qmax, double grad_factor) {
   const Checked checked =
-      check("fake_quant_affine", x, scale, zero_point, channel_axis, qmin, qmax);
+      check_all("fake_quant_affine", x, scale, zero_point, channel_axis, qmin, qmax);
   const Constants& c = checked.constants;
   const Rounded rounded(x, c);
   const Tensor is_inside = rounded.unclamped >= c.qmin && rounded.unclamped <= c.qmax;
@@ -148,7 +149,7 @@ std::tuple<Tensor, Tensor, Tensor> fake_quant_affine_grad(
 Tensor quantize_affine(const Tensor& x, const Tensor& scale, const Tensor& zero_point,
                        std::int64_t channel_axis, std::int64_t qmin, std::int64_t qmax) {
   const Constants c =
-      check("quantize_affine", x, scale, zero_point, channel_axis, qmin, qmax).constants;
+      check_all("quantize_affine", x, scale, zero_point, channel_axis, qmin, qmax).constants;
   const Tensor q = Rounded(x, c).q;
   const Tensor codes = select(aten("aten::eq", "Tensor", q, q), q, c.zero_point);
   const kernels::CodeRange range{static_cast<std::int32_t>(qmin), static_cast<std::int32_t>(qmax)};

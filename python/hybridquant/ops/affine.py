@@ -59,7 +59,9 @@ def fake_quant_affine(
     """
     scales, zero_points = _parameters(x, scale, zero_point)
     if not torch.jit.is_scripting():  # type: ignore[attr-defined]
-        _check_dtypes("fake_quant_affine", x, scales, zero_points)
+        return _call(
+            "fake_quant_affine", x, scales, zero_points, channel_axis, qmin, qmax, grad_factor
+        )
     result: Tensor = torch.ops.hybridquant.fake_quant_affine(
         x, scales, zero_points, channel_axis, qmin, qmax, grad_factor
     )
@@ -102,7 +104,7 @@ def quantize_affine(
     """
     scales, zero_points = _parameters(x, scale, zero_point)
     if not torch.jit.is_scripting():  # type: ignore[attr-defined]
-        _check_dtypes("quantize_affine", x, scales, zero_points)
+        return _call("quantize_affine", x, scales, zero_points, channel_axis, qmin, qmax)
     result: Tensor = torch.ops.hybridquant.quantize_affine(
         x, scales, zero_points, channel_axis, qmin, qmax
     )
@@ -137,7 +139,7 @@ def dequantize_affine(
     """
     scales, zero_points = _parameters(q, scale, zero_point)
     if not torch.jit.is_scripting():  # type: ignore[attr-defined]
-        _check_dtypes("dequantize_affine", q, scales, zero_points)
+        return _call("dequantize_affine", q, scales, zero_points, channel_axis)
     result: Tensor = torch.ops.hybridquant.dequantize_affine(q, scales, zero_points, channel_axis)
     return result
 
@@ -152,17 +154,29 @@ def _parameters(x: Tensor, scale: Number, zero_point: Number) -> tuple[Tensor, T
     return scales, torch.full_like(scales, float(zero_point))
 
 
-def _check_dtypes(op: str, x: Tensor, scale: Tensor, zero_point: Tensor) -> None:
-    # C++ checks the same, with the same texts, but can only raise a RuntimeError.
-    name, dtypes = ("q", CODE_DTYPES) if op == "dequantize_affine" else ("x", FLOAT_DTYPES)
+def _call(name: str, x: Tensor, scale: Tensor, zero_point: Tensor, *options: float) -> Tensor:
+    _check_dtypes(name, x, scale, zero_point)
+    try:
+        result: Tensor = getattr(torch.ops.hybridquant, name)(x, scale, zero_point, *options)
+    except RuntimeError as error:
+        # The stable ABI carries only this class; what the op found is in the text.
+        if str(error).startswith(f"{name}: "):
+            raise ValueError(str(error)) from None
+        raise
+    return result
+
+
+def _check_dtypes(name: str, x: Tensor, scale: Tensor, zero_point: Tensor) -> None:
+    # C++ checks the same, with the same texts.
+    first, dtypes = ("q", CODE_DTYPES) if name == "dequantize_affine" else ("x", FLOAT_DTYPES)
     for argument, tensor, allowed in (
-        (name, x, dtypes),
+        (first, x, dtypes),
         ("scale", scale, (torch.float32,)),
         ("zero_point", zero_point, (torch.float32,)),
     ):
         if tensor.dtype not in allowed:
-            *first, last = [str(dtype).removeprefix("torch.") for dtype in allowed]
-            wanted = f"{', '.join(first)} or {last}" if first else last
+            *others, last = [str(dtype).removeprefix("torch.") for dtype in allowed]
+            wanted = f"{', '.join(others)} or {last}" if others else last
             got = str(tensor.dtype).removeprefix("torch.")
-            msg = f"{op}: {argument} must be {wanted}, got {got}"
+            msg = f"{name}: {argument} must be {wanted}, got {got}"
             raise TypeError(msg)

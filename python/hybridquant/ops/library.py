@@ -33,7 +33,7 @@ def load_library(path: Path = LIBRARY, torch_version: str = torch.__version__) -
         msg = f"hybridquant: the compiled library must be at {path}, but it is missing; {REINSTALL}"
         raise ImportError(msg)
     try:
-        torch.ops.load_library(path)  # type: ignore[no-untyped-call]
+        torch.ops.load_library(path)
     except OSError as error:
         reason = str(error).splitlines()[0]
         msg = f"hybridquant: torch {torch_version} cannot load {path} ({reason}); {REINSTALL}"

@@ -181,11 +181,19 @@ BAD_VALUES = [
 
 @pytest.mark.parametrize(("arguments", "text"), BAD_VALUES, ids=[text for _, text in BAD_VALUES])
 @pytest.mark.parametrize("op", [fake_quant_affine, quantize_affine], ids=lambda op: op.__name__)
-def test_bad_values(op: object, arguments: tuple[object, ...], text: str) -> None:
+def test_bad_values_read_the_same_from_python_and_cpp(
+    op: object, arguments: tuple[object, ...], text: str
+) -> None:
     with pytest.raises(ValueError) as error:
         op(*arguments)  # type: ignore[operator]
     assert str(error.value).startswith(f"{op.__name__}: ")  # type: ignore[attr-defined]
     assert text in str(error.value)
+    tensors = [torch.as_tensor(value) for value in arguments[:3]]
+    name, codes, axis = op.__name__, arguments[3:5], (*arguments[5:], 0)[0]  # type: ignore[attr-defined]
+    tensors[2] = tensors[2].float().expand_as(tensors[1]) if tensors[2].dim() == 0 else tensors[2]
+    with pytest.raises(RuntimeError) as raw:
+        getattr(torch.ops.hybridquant, name)(*tensors, axis, *codes)
+    assert str(raw.value) == str(error.value)
 
 
 def test_bad_values_are_found_where_there_is_a_gradient_and_no_element() -> None:

@@ -109,6 +109,17 @@ def test_scripted_modules_are_traced_and_exported() -> None:
     assert torch.equal(program.module()(other), model(other))
 
 
+def test_compiled_without_a_graph_break() -> None:
+    module, x = calibrated().requires_grad_(), torch.randn(2, 3, 50)
+    results = []
+    for run in (module, torch.compile(module, backend="aot_eager", fullgraph=True)):
+        module.zero_grad()
+        y = run(x)
+        y.sum().backward()
+        results.append((y.detach(), module.scale.grad, module.zero_point.grad))
+    assert all(map(torch.equal, *results))
+
+
 BAD_ARGUMENTS = [
     ((7, 7), "qmin and qmax must satisfy -32768 <= qmin < qmax <= 65535, got 7 and 7"),
     ((-40000, 7), "got -40000 and 7"),
