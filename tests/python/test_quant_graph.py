@@ -176,3 +176,17 @@ def test_training_reaches_weights_and_learned_scales(quantized: QuantGraph, imag
 def test_a_recipe_that_quantizes_nothing_is_refused(tiny_model: nn.Module, images: Tensor) -> None:
     with pytest.raises(ValueError, match="must quantize at least one of 18 edges, got none"):
         prepare(capture(tiny_model, images), lambda edges: [None] * len(edges))
+
+
+WRONG_INPUTS = [
+    (torch.zeros(2, 3, 20, 20), ValueError, r"shape \[batch, 3, 16, 16\], got \[2, 3, 20, 20\]"),
+    (torch.zeros(3, 16, 16), ValueError, r"shape \[batch, 3, 16, 16\], got \[3, 16, 16\]"),
+    (torch.zeros(2, 3, 16, 16, dtype=torch.uint8), TypeError, "a float tensor, got torch.uint8"),
+    ("photo.jpg", TypeError, "a float tensor, got str"),
+]
+
+
+@pytest.mark.parametrize(("x", "error", "text"), WRONG_INPUTS)
+def test_wrong_input_is_named(x: object, error: type, text: str, quantized: QuantGraph) -> None:
+    with pytest.raises(error, match=text):
+        quantized(x)

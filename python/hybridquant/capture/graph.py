@@ -33,6 +33,22 @@ class FloatGraph(fx.GraphModule):
     def __init__(self, root: nn.Module, graph: fx.Graph, class_name: str = "FloatGraph") -> None:
         super().__init__(root, graph, class_name)
 
+    def __call__(self, x: Tensor) -> Any:
+        """Run the graph.
+
+        Args:
+            x: Images of the captured size, any batch. # [batch, channels, height, width]
+
+        Raises:
+            TypeError: If ``x`` is no floating-point tensor.
+            ValueError: If it has another size than the graph was captured with.
+        """
+        # A trace must not record the check, nor an export guard on it.
+        is_traced = torch.jit.is_tracing()  # type: ignore[attr-defined, no-untyped-call]
+        if not (is_traced or torch.compiler.is_compiling()):
+            _check_input(x, self.graph.find_nodes(op="placeholder")[0].meta["shape"])
+        return super().__call__(x)
+
     def weight(self, node: fx.Node) -> Tensor:
         """Return the parameter or constant that a ``get_attr`` node reads."""
         owner, _, name = str(node.target).rpartition(".")
@@ -51,6 +67,20 @@ class FloatGraph(fx.GraphModule):
 def args_of(node: fx.Node) -> tuple[Any, ...]:
     """Return the node's arguments; fx types them too loosely to be of use."""
     return node.args
+
+
+def _check_input(x: Tensor, shape: tuple[int, ...]) -> None:
+    if not isinstance(x, Tensor) or not x.is_floating_point():
+        got = x.dtype if isinstance(x, Tensor) else type(x).__name__
+        msg = f"FloatGraph: x must be a float tensor, got {got}; apply the model's transform"
+        raise TypeError(msg)
+    if x.shape[1:] != shape[1:]:
+        sizes = ", ".join(str(size) for size in shape[1:])
+        msg = (
+            f"FloatGraph: x must have shape [batch, {sizes}], got {list(x.shape)}; capture the "
+            "model with an example of that size"
+        )
+        raise ValueError(msg)
 
 
 def _state(module: FloatGraph) -> dict[str, Any]:
