@@ -14,7 +14,14 @@ from hybridquant.types import Edge
 ROOT = Path(__file__).parents[2]
 CONFIGS, DOCUMENT = ROOT / "configs", ROOT / "docs" / "recipes.md"
 FILES = sorted(CONFIGS.glob("*/*.yaml"))
-BASELINES = ["w4a8-mse", "w6a6-mse", "w8a8-minmax", "w8a8-mse", "w8a8-percentile"]
+BASELINES = [
+    "w4a8-mse",
+    "w6a6-mse",
+    "w8a8-attention-float",
+    "w8a8-minmax",
+    "w8a8-mse",
+    "w8a8-percentile",
+]
 
 EDGES = [
     Edge("conv_0", 0, "conv2d", "stem", "activation"),
@@ -54,6 +61,7 @@ BITS = [
     ("w8a8-minmax", [8, 8, 32, 8, 8, 8, 8, 32, 8, 8]),
     ("w8a8-percentile", [8, 8, 32, 8, 8, 8, 8, 32, 8, 8]),
     ("w8a8-mse", [8, 8, 32, 8, 8, 8, 8, 32, 8, 8]),
+    ("w8a8-attention-float", [8, 8, 32, 8, 8, 32, 32, 32, 8, 8]),
     ("w6a6-mse", [6, 6, 32, 6, 6, 6, 6, 32, 6, 6]),
     ("w4a8-mse", [8, 8, 32, 8, 4, 8, 8, 32, 8, 8]),
 ]
@@ -70,7 +78,7 @@ def test_a_baseline_quantizes_products_only(name, bits):
             assert spec.scheme == ("symmetric" if is_weight else "asymmetric")
             assert spec.granularity == ("channel" if is_weight else "tensor")
             assert spec.include_zero
-            expected = name.partition("-")[2]
+            expected = name.partition("-")[2].replace("attention-float", "mse")
             if is_weight and expected == "percentile":
                 expected = "minmax"  # a filter has too few values for quantiles
             assert spec.observer == expected
