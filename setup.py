@@ -12,6 +12,7 @@ from pathlib import Path
 
 from setuptools import Extension, find_packages, setup
 from setuptools.command.build_ext import build_ext
+from setuptools.command.build_py import build_py
 
 ROOT = Path(__file__).resolve().parent
 if not find_spec("setuptools.command.bdist_wheel") and not find_spec("wheel"):
@@ -25,11 +26,19 @@ def find_tool(name: str) -> str | None:
     return shutil.which(name, path=search)
 
 
+class FreshBuildPy(build_py):
+    """Starts from an empty folder: registries scan theirs, so a module that was removed must go."""
+
+    def run(self) -> None:
+        shutil.rmtree(self.build_lib, ignore_errors=True)
+        super().run()
+
+
 class CMakeBuild(build_ext):
     """Runs CMake once and installs its two libraries into the package."""
 
-    # A folder of its own for each Python, kept, so that building again is quick.
-    build = ROOT / "build" / f"pip-{zlib.crc32(sys.executable.encode()):08x}"
+    # A folder of its own for each Python and checkout, kept, so that building again is quick.
+    build = ROOT / "build" / f"pip-{zlib.crc32(f'{sys.executable}:{ROOT}'.encode()):08x}"
 
     def build_extension(self, ext: Extension) -> None:
         self.cmake, ninja = find_tool("cmake"), find_tool("ninja")
@@ -69,5 +78,5 @@ setup(
         "hybridquant.models": ["checkpoints/*.safetensors", "checkpoints/*.json"],
     },
     ext_modules=[Extension("hybridquant._C", sources=[])],
-    cmdclass={"build_ext": CMakeBuild},
+    cmdclass={"build_ext": CMakeBuild, "build_py": FreshBuildPy},
 )
