@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 
 import hybridquant as hq
-from hybridquant.report import packed_bytes
+from hybridquant.report import float_bytes, packed_bytes
 
 DATA = Path(__file__).parents[2] / "tests" / "data"
 
@@ -28,7 +28,8 @@ def main() -> None:
     calibration = hq.load_data(args.calib, model.data_config)
     test = hq.load_data(args.eval, model.data_config, classes=model.classes)
     original = hq.predict(model.module, test.batches(32))
-    rows: list[list[object]] = [["float32", percent(original.top1), "", "", "", ""]]
+    size = float_bytes(model.module)
+    rows: list[list[object]] = [["float32", percent(original.top1), "", "", "", size]]
     for recipe in (name for name in hq.list_recipes() if name.startswith("baseline/")):
         graph = hq.quantize(model.module, calibration, recipe)
         quantized = hq.predict(graph, test.batches(32))
