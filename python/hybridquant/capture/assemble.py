@@ -29,21 +29,21 @@ def assemble(draft: Draft, out_spec: TreeSpec) -> FloatGraph:
     _shape_output(draft, out_spec)
     graph = _renamed(draft.graph)
     root = nn.Module()
-    for name in dict.fromkeys(n.target for n in graph.nodes if n.op == "get_attr"):
-        _attach(root, str(name), draft.constants[str(name)])
+    for node in graph.nodes:
+        if node.op == "get_attr":
+            name = str(node.target)
+            node.target = _free_name(name)
+            _attach(root, node.target, draft.constants[name])
     return FloatGraph(root, graph).eval()
 
 
 def _check(draft: Draft) -> None:
     for node in draft.graph.nodes:
-        if node.op != "call_function":
+        if node.op != "call_function" or node.target in OPERATORS:
             continue
-        if not isinstance(node.meta["val"], Tensor):
-            user = next(iter(node.users), node)
-            reason = "has the batch size among its arguments"
-            raise unsupported(user, reason)
-        if node.target not in OPERATORS:
+        if isinstance(node.meta["val"], (Tensor, list)):
             raise unsupported(node)
+        raise unsupported(next(iter(node.users), node), "has the batch size among its arguments")
 
 
 def _shape_output(draft: Draft, out_spec: TreeSpec) -> None:
@@ -100,6 +100,12 @@ def _plain_meta(node: fx.Node) -> dict[str, Any]:
     return meta
 
 
+def _free_name(name: str) -> str:
+    """Return ``name``, with an underscore where it would hide an attribute of the graph itself."""
+    first, dot, rest = name.partition(".")
+    return f"{first}_{dot}{rest}" if hasattr(FloatGraph, first) or first == "meta" else name
+
+
 def _attach(root: nn.Module, name: str, value: Tensor) -> None:
     """Put a copy of ``value`` into ``root`` under its dotted name."""
     *parents, leaf = name.split(".")
@@ -108,6 +114,8 @@ def _attach(root: nn.Module, name: str, value: Tensor) -> None:
         if parent not in owner._modules:
             owner.add_module(parent, nn.Module())
         owner = owner.get_submodule(parent)
+    if leaf in owner._parameters or leaf in owner._buffers:
+        return
     copy = value.detach().clone()
     if isinstance(value, nn.Parameter):
         owner.register_parameter(leaf, nn.Parameter(copy, requires_grad=value.requires_grad))

@@ -6,12 +6,12 @@ import math
 
 from torch import fx
 
-from hybridquant.capture.graph import FloatGraph, args_of
+from hybridquant.capture.graph import FloatGraph, args_of, weight_of
 
 
 def num_weights(graph: FloatGraph, node: fx.Node) -> int:
     """Return how many float weights and constants ``node`` reads."""
-    tensors = [graph.weight(n) for n in node.all_input_nodes if n.op == "get_attr"]
+    tensors = [weight_of(graph, n) for n in node.all_input_nodes if n.op == "get_attr"]
     return sum(tensor.numel() for tensor in tensors if tensor.is_floating_point())
 
 

@@ -23,6 +23,14 @@ _READ = "aten._local_scalar_dense"
 _READ_REASON = "lets tensor values decide sizes or branches"
 
 
+# Left whole, to be reported as not supported: decomposed they would be unrolled step by step.
+_RECURRENT = {
+    getattr(getattr(torch.ops.aten, name), overload)
+    for name in ("lstm", "gru", "rnn_tanh", "rnn_relu")
+    for overload in ("input", "data")
+}
+
+
 def export(model: nn.Module, example: Tensor) -> tuple[Draft, Any]:
     """Return ``model`` as a draft of functional operators, and its output's tree structure.
 
@@ -64,7 +72,7 @@ def _quiet() -> Iterator[None]:
 @cache
 def _decompositions() -> dict[Any, Callable[..., Any]]:
     """Return torch's decompositions of every operator that capture does not keep whole."""
-    kept = set(OPERATORS) | set(REWRITES)
+    kept = set(OPERATORS) | set(REWRITES) | _RECURRENT
     table = torch.export.default_decompositions().items()
     return {operator: rule for operator, rule in table if operator not in kept}
 

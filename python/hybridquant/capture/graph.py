@@ -49,12 +49,6 @@ class FloatGraph(fx.GraphModule):
             _check_input(x, self.graph.find_nodes(op="placeholder")[0].meta["shape"])
         return super().__call__(x)
 
-    def weight(self, node: fx.Node) -> Tensor:
-        """Return the parameter or constant that a ``get_attr`` node reads."""
-        owner, _, name = str(node.target).rpartition(".")
-        value: Tensor = getattr(self.get_submodule(owner), name)
-        return value
-
     def __reduce__(self) -> tuple[Callable[..., FloatGraph], tuple[Any, ...]]:
         """Pickle the module tree and the nodes as plain data, where fx would pickle source code."""
         return _rebuild, (_user_class(type(self)), _state(self), graph_to_rows(self.graph))
@@ -62,6 +56,13 @@ class FloatGraph(fx.GraphModule):
     def __deepcopy__(self, memo: dict[int, Any]) -> FloatGraph:
         state = copy.deepcopy(_state(self), memo)
         return _rebuild(_user_class(type(self)), state, graph_to_rows(self.graph))
+
+
+def weight_of(graph: FloatGraph, node: fx.Node) -> Tensor:
+    """Return the parameter or constant that a ``get_attr`` node reads."""
+    owner, _, name = str(node.target).rpartition(".")
+    value: Tensor = getattr(graph.get_submodule(owner), name)
+    return value
 
 
 def args_of(node: fx.Node) -> tuple[Any, ...]:

@@ -210,7 +210,9 @@ def _joined(axis: list[Atom]) -> tuple[Atom, ...]:
 _RULES: dict[str, Rule] = {
     **dict.fromkeys(("conv1d", "conv2d", "conv3d", "conv_transpose2d"), _conv),
     **dict.fromkeys(("mean", "sum", "amax", "amin", "vector_norm"), _reduce),
-    **dict.fromkeys(("slice", "index_select", "pad", "avg_pool2d", "max_pool2d"), _first),
+    **dict.fromkeys(
+        ("slice", "index_select", "pad", "avg_pool2d", "max_pool2d", "adaptive_avg_pool2d"), _first
+    ),
     **dict.fromkeys(("resize_bilinear", "resize_bicubic", "resize_nearest"), _first),
     **dict.fromkeys(("expand", "expand_batch"), _same),
     "linear": _linear,

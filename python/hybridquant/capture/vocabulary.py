@@ -40,7 +40,6 @@ OPERATORS: dict[Callable[..., Any], str] = {
     aten.clamp.default: "clamp",
     aten.leaky_relu.default: "leaky_relu",
     aten.prelu.default: "prelu",
-    aten._prelu_kernel.default: "prelu",
     aten.elu.default: "elu",
     aten.silu.default: "silu",
     aten.gelu.default: "gelu",
@@ -65,6 +64,7 @@ OPERATORS: dict[Callable[..., Any], str] = {
     aten.amax.default: "amax",
     aten.amin.default: "amin",
     aten.avg_pool2d.default: "avg_pool2d",
+    aten.adaptive_avg_pool2d.default: "adaptive_avg_pool2d",
     aten.max_pool2d.default: "max_pool2d",
     # Resizing and padding.
     aten.upsample_bilinear2d.vec: "resize_bilinear",

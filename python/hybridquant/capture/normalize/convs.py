@@ -60,7 +60,7 @@ def pad(draft: Draft, node: fx.Node) -> Result:
     if not any(a["pad"]):
         return a["self"]
     if a["mode"] == "constant":
-        return draft.call(aten.constant_pad_nd.default, a["self"], a["pad"], a["value"] or 0.0)
+        return _padded(draft, a["self"], list(a["pad"]), a["value"] or 0.0)
     return draft.call(_PADS[a["mode"], len(a["pad"])], a["self"], a["pad"])
 
 
@@ -76,12 +76,13 @@ _PADS: dict[tuple[str, int], Any] = {
 def constant_pad(draft: Draft, node: fx.Node) -> Result:
     """A pad of nothing goes; a negative pad is a slice."""
     a = bound(node)
-    x, amounts = a["self"], list(a["pad"])
+    return _padded(draft, a["self"], list(a["pad"]), a["value"])
+
+
+def _padded(draft: Draft, x: fx.Node, amounts: list[int], value: float) -> fx.Node:
     rank = len(shape_of(x))
     for index in range(0, len(amounts), 2):
         dim, (low, high) = rank - 1 - index // 2, amounts[index : index + 2]
-        if low < 0 or high < 0:
-            size = shape_of(x)[dim]
-            x = draft.slice(x, dim, max(0, -low), size - max(0, -high))
+        x = draft.slice(x, dim, max(0, -low), shape_of(x)[dim] - max(0, -high))
     kept = [max(0, amount) for amount in amounts]
-    return draft.call(aten.constant_pad_nd.default, x, kept, a["value"]) if any(kept) else x
+    return draft.call(aten.constant_pad_nd.default, x, kept, value) if any(kept) else x

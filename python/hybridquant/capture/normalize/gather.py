@@ -32,9 +32,6 @@ def index(draft: Draft, node: fx.Node) -> Result:
         reason = "is indexed by data, or on axes that are not neighbours"
         raise unsupported(node, reason)
     given = [draft.constants[str(indices[axis].target)] for axis in axes]
-    if given[0].dtype == torch.bool:
-        axes = list(range(axes[0], axes[0] + given[0].dim()))
-        given = list(given[0].nonzero(as_tuple=True))
     sizes = [shape_of(x)[axis] for axis in axes]
     return draft.reshape(_pick(draft, x, axes, _flat_places(given, sizes)), shape_of(node))
 
@@ -96,6 +93,25 @@ def im2col(draft: Draft, node: fx.Node) -> Result:
     rows, columns = per_axis[0][:, None, :, None], per_axis[1][None, :, None, :]
     places = _flat_places([rows, columns], list(shape_of(x)[2:]))
     return draft.reshape(_pick(draft, x, [2, 3], places), shape_of(node))
+
+
+@rewrites(aten.col2im.default)
+def col2im(draft: Draft, node: fx.Node) -> Result:
+    """Overlapping windows added up: a transposed convolution that puts values in their places."""
+    a = bound(node)
+    keys = ("output_size", "kernel_size", "dilation", "padding", "stride")
+    size, kernel, dilation, padding, stride = (pair(a[key]) for key in keys)
+    window = math.prod(kernel)
+    channels = shape_of(node)[1]
+    reach = [dilation[i] * (kernel[i] - 1) + 1 - 2 * padding[i] for i in range(2)]
+    windows = [(size[i] - reach[i]) // stride[i] + 1 for i in range(2)]
+    rest = [size[i] - reach[i] - (windows[i] - 1) * stride[i] for i in range(2)]
+    x = draft.reshape(a["self"], (shape_of(a["self"])[0], channels * window, *windows))
+    ones = torch.eye(window).view(1, window, 1, *kernel).expand(channels, -1, -1, -1, -1)
+    name = draft.fresh_name(draft.path, "ones")
+    weight = draft.constant(name, ones.reshape(channels * window, 1, *kernel).contiguous())
+    spatial = (stride, padding, rest, channels, dilation)
+    return draft.call(aten.conv_transpose2d.input, x, weight, None, *spatial)
 
 
 @rewrites(aten.masked_fill.Scalar, aten.masked_fill.Tensor)

@@ -12,14 +12,16 @@ from hybridquant.capture.normalize.table import Result, bound, pair, rewrites
 
 @rewrites(aten.adaptive_avg_pool2d.default, aten._adaptive_avg_pool2d.default)
 def adaptive_avg_pool(draft: Draft, node: fx.Node) -> Result:
-    """A mean over the plane, or equal windows where the sizes divide."""
+    """A mean over the plane, equal windows where the sizes divide, else as it is."""
     x = args_of(node)[0]
     before, after = shape_of(x)[-2:], shape_of(node)[-2:]
-    if tuple(before) == tuple(after):
+    if before == after:
         return x
     rank = len(shape_of(x))
-    if tuple(after) == (1, 1):
+    if after == (1, 1):
         return draft.call(aten.mean.dim, x, [rank - 2, rank - 1], True)
+    if any(size % parts for size, parts in zip(before, after, strict=True)):
+        return draft.call(aten.adaptive_avg_pool2d.default, x, list(after))
     window = _window(node, before, after)
     return draft.call(aten.avg_pool2d.default, x, window, window, [0, 0], False, True, None)
 

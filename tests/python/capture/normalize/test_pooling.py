@@ -1,0 +1,48 @@
+"""Pooling and reductions."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from hybridquant.capture import UnsupportedOperatorError
+
+CASES = [
+    ("global average", lambda x: F.adaptive_avg_pool2d(x, 1), ["mean"]),
+    ("equal windows", lambda x: F.adaptive_avg_pool2d(x, (4, 2)), ["avg_pool2d"]),
+    ("same size", lambda x: F.adaptive_avg_pool2d(x, 8), []),
+    ("unequal windows", lambda x: F.adaptive_avg_pool2d(x, 3), ["adaptive_avg_pool2d"]),
+    ("global maximum", lambda x: F.adaptive_max_pool2d(x, 1), ["amax"]),
+    ("windows", lambda x: F.avg_pool2d(x, 3, 2, 1, count_include_pad=False), ["avg_pool2d"]),
+    ("maximum", lambda x: F.max_pool2d(x, 3, stride=2, padding=1), ["max_pool2d"]),
+    ("mean", lambda x: x.mean((-2, -1)), ["mean"]),
+    ("sum", lambda x: x.sum(1, keepdim=True), ["sum"]),
+    ("max of an axis", lambda x: x.max(2).values, ["amax"]),
+    ("min of an axis", lambda x: x.amin(1), ["amin"]),
+]
+
+
+@pytest.mark.parametrize(
+    ("function", "expected"), [c[1:] for c in CASES], ids=[c[0] for c in CASES]
+)
+def test_pooling(check, function, expected):
+    assert check(function).kinds == expected
+
+
+REFUSED = [
+    ("unequal windows", lambda x: F.adaptive_max_pool2d(x, 3), "unequal windows"),
+    ("mean of everything", lambda x: x * x.mean(), "mixes images"),
+    ("mean over images", lambda x: x - x.mean(0, keepdim=True), "mixes images"),
+    ("place of the maximum", lambda x: x.max(1).indices, "place of the value"),
+]
+
+
+@pytest.mark.parametrize(
+    ("function", "text"), [c[1:] for c in REFUSED], ids=[c[0] for c in REFUSED]
+)
+def test_refused(check, function, text):
+    with pytest.raises(UnsupportedOperatorError, match=text):
+        check(function)
+
+
+def test_reductions_are_per_image(check):
+    assert check(lambda x: torch.amax(x, (1, 2, 3))).graph(torch.ones(3, 3, 8, 8)).shape == (3,)
