@@ -21,13 +21,13 @@ class Affine:
         x: The input.
         axis: The channels' axis in ``x``; None where scale and shift have one entry.
         scale: float64. # [channels] or [1]
-        shift: float64. # [channels] or [1]
+        shift: float64, or None where nothing is added. # [channels] or [1]
     """
 
     x: fx.Node
     axis: int | None
     scale: Tensor
-    shift: Tensor
+    shift: Tensor | None
 
 
 def read(draft: Draft, node: fx.Node) -> Tensor:
@@ -51,7 +51,7 @@ def as_affine(draft: Draft, node: fx.Node) -> Affine | None:
         return None
     axis, values = channels
     if node.target is aten.mul.Tensor:
-        return Affine(x, axis, values, torch.zeros_like(values))
+        return Affine(x, axis, values, None)
     sign = -1 if node.target is aten.sub.Tensor else 1
     return Affine(x, axis, torch.ones_like(values), sign * values)
 

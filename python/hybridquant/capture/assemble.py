@@ -31,9 +31,7 @@ def assemble(draft: Draft, out_spec: TreeSpec) -> FloatGraph:
     root = nn.Module()
     for node in graph.nodes:
         if node.op == "get_attr":
-            name = str(node.target)
-            node.target = _free_name(name)
-            _attach(root, node.target, draft.constants[name])
+            _attach(root, str(node.target), draft.constants[str(node.target)])
     return FloatGraph(root, graph).eval()
 
 
@@ -68,17 +66,23 @@ def _is_plain(tree: Any) -> bool:
 
 
 def _renamed(graph: fx.Graph) -> fx.Graph:
-    """Return a copy with plain meta, nodes named by kind in order, weights by their own names."""
+    """Return a copy with plain meta, nodes named by kind, weights read just before use."""
     result = fx.Graph()
     copies: dict[fx.Node, fx.Node] = {}
+
+    def copy(node: fx.Node) -> fx.Node:
+        if node not in copies:
+            args, kwargs = fx.node.map_arg((node.args, node.kwargs), copy)
+            meta = _plain_meta(node)
+            target = "x" if node.op == "placeholder" else node.target
+            name = meta["kind"] if node.op in ("call_function", "output") else str(target)
+            copies[node] = result.create_node(node.op, target, args, kwargs, name.replace(".", "_"))
+            copies[node].meta.update(meta)
+        return copies[node]
+
     for node in graph.nodes:
-        meta = _plain_meta(node)
-        name = str(node.target).replace(".", "_") if node.op == "get_attr" else meta["kind"]
-        args, kwargs = fx.node.map_arg((node.args, node.kwargs), lambda n: copies[n])
-        target = "x" if node.op == "placeholder" else node.target
-        name = "x" if node.op == "placeholder" else name
-        copies[node] = result.create_node(node.op, target, args, kwargs, name)
-        copies[node].meta.update(meta)
+        if node.op != "get_attr":
+            copy(node)
     return result
 
 
@@ -98,12 +102,6 @@ def _plain_meta(node: fx.Node) -> dict[str, Any]:
     meta["batch_factor"] = factors[0] if factors else 0
     meta["dtype"] = str(value.dtype).removeprefix("torch.")
     return meta
-
-
-def _free_name(name: str) -> str:
-    """Return ``name``, with an underscore where it would hide an attribute of the graph itself."""
-    first, dot, rest = name.partition(".")
-    return f"{first}_{dot}{rest}" if hasattr(FloatGraph, first) or first == "meta" else name
 
 
 def _attach(root: nn.Module, name: str, value: Tensor) -> None:

@@ -25,7 +25,7 @@ def find_blocks(graph: fx.Graph, model: nn.Module) -> dict[str, str]:
         graph: Nodes with meta ``kind`` and ``path``.
         model: The module the paths are of.
     """
-    order = [node for node in graph.nodes if node.op == "call_function"]
+    order = [node for node in graph.nodes if node.op in ("placeholder", "call_function")]
     spans = _spans(order)
     modules = dict(model.named_modules())
     candidates = {

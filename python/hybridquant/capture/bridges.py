@@ -107,6 +107,9 @@ class _Finder:
         return max(found, key=lambda n: self.place[n], default=None)
 
     def _on_tokens(self, node: fx.Node) -> bool:
+        """Say whether a product reads tokens; a classifier over a flattened image sums them up."""
+        if node.meta["kind"] in WEIGHTED_KINDS and self._domains.get(node) != "token":
+            return False
         return any(self._domains.get(n) == "token" for n in _data(node))
 
     def _is_local(self, node: fx.Node | None) -> bool:
@@ -143,14 +146,14 @@ class _Finder:
 
     def _siblings(self, first: fx.Node, source: fx.Node) -> tuple[fx.Node, ...]:
         """Return ``first`` and what its parent module holds that reads ``source`` too."""
-        home = first.meta["path"].rpartition(".")[0]
+        home = _parent(first)
         return tuple(
             node
             for node in self._products
             if node.meta["kind"] in WEIGHTED_KINDS
             and self._on_tokens(node)
             and self._nearest[args_of(node)[0]] is source
-            and _is_inside(node, home)
+            and (_is_inside(node, home) or _parent(node) == home)
         )
 
     def _projections(self, first: fx.Node) -> list[fx.Node]:
@@ -236,6 +239,10 @@ def _is_conv(node: fx.Node) -> bool:
 def _unit(node: fx.Node) -> str:
     """Return the node's block, or the outermost module it is in."""
     return str(node.meta["block"] or node.meta["path"].partition(".")[0])
+
+
+def _parent(node: fx.Node) -> str:
+    return str(node.meta["path"].rpartition(".")[0])
 
 
 def _common_path(nodes: list[fx.Node]) -> str:

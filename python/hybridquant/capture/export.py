@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -82,12 +83,18 @@ def _explain(error: Exception) -> Exception:
     text = str(error)
     first = next((line.strip() for line in text.splitlines() if line.strip()), type(error).__name__)
     where = _user_frame(error)
+    taken = re.search(r"target (\w+)\.\S+ references nonexistent attribute", text)
+    if taken:
+        return CaptureError(
+            f"capture: model must not have a module named {taken[1]!r}, which torch.export uses "
+            "itself; rename it"
+        )
     if any(key in text for key in ("data-dependent", "item()", "_local_scalar_dense", "unbacked")):
         return UnsupportedOperatorError(_READ, where, _READ_REASON)
     if "specializ" in text or "Constraints violated" in text or "constraint" in text.lower():
         return CaptureError(
-            f"capture: model must work for any batch size, got code that fixes it ({first}); "
-            f"use x.shape[0] instead of a number{f' in {where}' if where else ''}"
+            "capture: model must work for any batch size, got code that fixes it; use x.shape[0] "
+            "where it uses a number or len(x)"
         )
     return CaptureError(
         f"capture: model must be traceable by torch.export, got {type(error).__name__}: {first}"

@@ -71,10 +71,12 @@ def _fold_back(draft: Draft, producer: fx.Node, affine: Affine) -> None:
     operator: Any = producer.target
     weight_axis = _OUTPUT_AXIS[operator][1]
     matrix = read(draft, weight)
-    channels = matrix.shape[weight_axis]
-    scale, shift = affine.scale.expand(channels), affine.shift.expand(channels)
     view = [-1 if axis == weight_axis else 1 for axis in range(matrix.dim())]
-    new_bias = shift if bias is None else read(draft, bias) * scale + shift
+    channels = matrix.shape[weight_axis]
+    scale = affine.scale.expand(channels)
+    new_bias = None if bias is None else read(draft, bias) * scale
+    if affine.shift is not None:
+        new_bias = affine.shift.expand(channels) + (0 if new_bias is None else new_bias)
     _write(draft, producer, matrix * scale.view(view), new_bias)
 
 
@@ -114,18 +116,20 @@ def _fold_forward(draft: Draft, readers: list[fx.Node], affine: Affine) -> None:
         weight, bias = args_of(reader)[1:3]
         matrix = read(draft, weight)
         view = [-1 if axis == 1 else 1 for axis in range(matrix.dim())]
-        added = (matrix * affine.shift.view(view)).flatten(1).sum(1)
-        new_bias = added if bias is None else read(draft, bias) + added
+        new_bias = None if bias is None else read(draft, bias)
+        if affine.shift is not None:
+            added = (matrix * affine.shift.view(view)).flatten(1).sum(1)
+            new_bias = added if new_bias is None else new_bias + added
         _write(draft, reader, matrix * affine.scale.view(view), new_bias)
 
 
-def _write(draft: Draft, node: fx.Node, weight: Tensor, bias: Tensor) -> None:
+def _write(draft: Draft, node: fx.Node, weight: Tensor, bias: Tensor | None) -> None:
     """Give ``node`` a new weight and bias, under their own names where nothing shares them."""
     old_weight, old_bias = args_of(node)[1:3]
     with draft.at(node):
-        if old_bias is not None:
+        if bias is not None and old_bias is not None:
             node.update_arg(2, _renew(draft, old_bias, bias))
-        elif bias.any():
+        elif bias is not None:
             name = _bias_name(draft, node)
             node.update_arg(2, draft.constant(name, _like(draft, old_weight, bias)))
         node.update_arg(1, _renew(draft, old_weight, weight))

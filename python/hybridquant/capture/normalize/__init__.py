@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import operator
 
-from torch import fx
+from torch import Tensor, fx
 
-from hybridquant.capture.draft import Draft
+from hybridquant.capture.draft import Draft, aten
+from hybridquant.capture.errors import unsupported
 from hybridquant.capture.graph import args_of
 from hybridquant.capture.normalize import (
     convs,
@@ -34,6 +35,8 @@ def normalize(draft: Draft) -> None:
         rewrite = REWRITES.get(node.target) if node.op == "call_function" else None
         if rewrite is None or not node.users:
             continue
+        if node.target not in _TAKE_SIZES and not all(map(_is_value, node.all_input_nodes)):
+            raise unsupported(node, "has the batch size among its arguments")
         with draft.at(node):
             result = rewrite(draft, node)
         if result is None:
@@ -43,6 +46,24 @@ def normalize(draft: Draft) -> None:
         else:
             _replace_outputs(draft, node, list(result))
     draft.sweep()
+
+
+# Rewrites that work out sizes from the result, whatever the arguments are.
+_TAKE_SIZES = frozenset(
+    {
+        aten.view.default,
+        aten._unsafe_view.default,
+        aten.reshape.default,
+        aten.unflatten.int,
+        aten.expand.default,
+        aten.slice.Tensor,
+        aten.slice_scatter.default,
+    }
+)
+
+
+def _is_value(node: fx.Node) -> bool:
+    return isinstance(node.meta["val"], (Tensor, list))
 
 
 def _replace_outputs(draft: Draft, node: fx.Node, results: list[fx.Node]) -> None:
