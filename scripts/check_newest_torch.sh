@@ -8,7 +8,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 torch=${1:-2.15.0}
 torchvision=${2:-0.29.2}
 base=${PYTHON:-.venv/bin/python}
-newest=build/newest-torch/bin/python
+newest=build/torch-$torch/bin/python
 
 "$base" -c 'import torch' 2>/dev/null || {
   echo "error: $base must have torch; run bash scripts/quickstart.sh first" >&2
@@ -17,7 +17,7 @@ newest=build/newest-torch/bin/python
 rm -rf build/newest-wheel
 "$base" -m pip wheel -q --disable-pip-version-check --no-build-isolation --no-deps \
   -w build/newest-wheel .
-[ -x "$newest" ] || "$base" -m venv build/newest-torch
+[ -x "$newest" ] || "$base" -m venv "build/torch-$torch"
 "$newest" -m pip install -q --disable-pip-version-check "torch==$torch" "torchvision==$torchvision" \
   pytest
 "$newest" -m pip install -q --disable-pip-version-check --force-reinstall --no-deps \
