@@ -42,7 +42,7 @@ sys.exit(not (pathlib.Path(sysconfig.get_paths()["include"]) / "Python.h").exist
     need_packages python3-dev
   say "install torch and the build tools"
   "$python" -m pip install -q --disable-pip-version-check "${pinned[@]}" \
-    'setuptools>=77' wheel 'cmake>=3.25' ninja 'pybind11>=3.0'
+    'setuptools>=77' 'cmake>=3.25' ninja
   say "build and install hybridquant"
   # The environment's cmake and ninja must be found by the build.
   PATH="$root/.venv/bin:$PATH" "$python" -m pip install -q --disable-pip-version-check \
