@@ -1,6 +1,7 @@
 """QuantGraph: which edges get fake-quant modules, and that it stays an ordinary nn.Module."""
 
 import copy
+import dataclasses
 import io
 import pickle
 
@@ -124,6 +125,17 @@ def test_state_dict_round_trip(
     assert torch.equal(fresh(images), quantized(images))
 
 
+def test_state_of_other_bits_is_refused(
+    quantized: QuantGraph, tiny_model: nn.Module, images: Tensor
+) -> None:
+    def coarse(edges: list[Edge]) -> list[QuantSpec | None]:
+        return [spec and dataclasses.replace(spec, bits=4) for spec in mac_specs(edges)]
+
+    other = prepare(capture(tiny_model, images), coarse)
+    with pytest.raises(ValueError, match=r"codes \[0, 15\], got \[0, 255\]"):
+        other.load_state_dict(quantized.state_dict())
+
+
 def through_torch_save(graph: QuantGraph) -> QuantGraph:
     buffer = io.BytesIO()
     torch.save(graph, buffer)
@@ -181,8 +193,13 @@ def test_a_recipe_that_quantizes_nothing_is_refused(tiny_model: nn.Module, image
 WRONG_INPUTS = [
     (torch.zeros(2, 3, 20, 20), ValueError, r"shape \[batch, 3, 16, 16\], got \[2, 3, 20, 20\]"),
     (torch.zeros(3, 16, 16), ValueError, r"shape \[batch, 3, 16, 16\], got \[3, 16, 16\]"),
-    (torch.zeros(2, 3, 16, 16, dtype=torch.uint8), TypeError, "a float tensor, got torch.uint8"),
-    ("photo.jpg", TypeError, "a float tensor, got str"),
+    (
+        torch.zeros(2, 3, 16, 16, dtype=torch.uint8),
+        TypeError,
+        "torch.float32 tensor, got torch.uint8",
+    ),
+    (torch.zeros(2, 3, 16, 16).half(), TypeError, "torch.float32 tensor, got torch.float16"),
+    ("photo.jpg", TypeError, "a torch.float32 tensor, got str"),
 ]
 
 

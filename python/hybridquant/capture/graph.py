@@ -40,13 +40,14 @@ class FloatGraph(fx.GraphModule):
             x: Images of the captured size, any batch. # [batch, channels, height, width]
 
         Raises:
-            TypeError: If ``x`` is no floating-point tensor.
+            TypeError: If ``x`` is no tensor of the parameters' dtype.
             ValueError: If it has another size than the graph was captured with.
         """
         # A trace must not record the check, nor an export guard on it.
         is_traced = torch.jit.is_tracing()  # type: ignore[attr-defined, no-untyped-call]
         if not (is_traced or torch.compiler.is_compiling()):
-            _check_input(x, self.graph.find_nodes(op="placeholder")[0].meta["shape"])
+            shape = self.graph.find_nodes(op="placeholder")[0].meta["shape"]
+            _check_input(x, shape, next((p.dtype for p in self.parameters()), torch.float32))
         return super().__call__(x)
 
     def __reduce__(self) -> tuple[Callable[..., FloatGraph], tuple[Any, ...]]:
@@ -70,10 +71,10 @@ def args_of(node: fx.Node) -> tuple[Any, ...]:
     return node.args
 
 
-def _check_input(x: Tensor, shape: tuple[int, ...]) -> None:
-    if not isinstance(x, Tensor) or not x.is_floating_point():
+def _check_input(x: Tensor, shape: tuple[int, ...], dtype: torch.dtype) -> None:
+    if not isinstance(x, Tensor) or x.dtype != dtype:
         got = x.dtype if isinstance(x, Tensor) else type(x).__name__
-        msg = f"FloatGraph: x must be a float tensor, got {got}; apply the model's transform"
+        msg = f"FloatGraph: x must be a {dtype} tensor, got {got}; apply the model's transform"
         raise TypeError(msg)
     if x.shape[1:] != shape[1:]:
         sizes = ", ".join(str(size) for size in shape[1:])

@@ -125,6 +125,23 @@ class AffineFakeQuant(FakeQuant):
             grad_factor=self.grad_factor,
         )
 
+    def get_extra_state(self) -> Tensor:
+        """Return what a state_dict must agree on besides parameters, [qmin, qmax] as int64."""
+        return torch.tensor([self.qmin, self.qmax])
+
+    def set_extra_state(self, state: Tensor) -> None:
+        """Check that a state_dict was made with the same codes.
+
+        Raises:
+            ValueError: If it was made with others.
+        """
+        if state.tolist() != [self.qmin, self.qmax]:
+            msg = (
+                f"load_state_dict: state must have codes [{self.qmin}, {self.qmax}], "
+                f"got {state.tolist()}; prepare the graph with the recipe it was saved with"
+            )
+            raise ValueError(msg)
+
     def extra_repr(self) -> str:
         """Return the codes and channels for ``print``."""
         channels = self.scale.numel()

@@ -7,6 +7,7 @@ from typing import Any
 from torch import fx
 
 from hybridquant.capture.draft import Draft, aten, shape_of
+from hybridquant.capture.errors import unsupported
 from hybridquant.capture.normalize.table import Result, bound, pair, rewrites
 
 
@@ -61,7 +62,12 @@ def pad(draft: Draft, node: fx.Node) -> Result:
         return a["self"]
     if a["mode"] == "constant":
         return _padded(draft, a["self"], list(a["pad"]), a["value"] or 0.0)
-    return draft.call(_PADS[a["mode"], len(a["pad"])], a["self"], a["pad"])
+    if a["mode"] == "circular":
+        return _wrapped(draft, a["self"], list(a["pad"]))
+    mode = (a["mode"], len(a["pad"]))
+    if mode not in _PADS:
+        raise unsupported(node, f"has mode {mode[0]!r} on {mode[1] // 2} axes")
+    return draft.call(_PADS[mode], a["self"], a["pad"])
 
 
 _PADS: dict[tuple[str, int], Any] = {
@@ -77,6 +83,19 @@ def constant_pad(draft: Draft, node: fx.Node) -> Result:
     """A pad of nothing goes; a negative pad is a slice."""
     a = bound(node)
     return _padded(draft, a["self"], list(a["pad"]), a["value"])
+
+
+def _wrapped(draft: Draft, x: fx.Node, amounts: list[int]) -> fx.Node:
+    """Return ``x`` with each axis continued by its other end."""
+    rank = len(shape_of(x))
+    for index in range(0, len(amounts), 2):
+        dim, (low, high) = rank - 1 - index // 2, amounts[index : index + 2]
+        size = shape_of(x)[dim]
+        kept = draft.slice(x, dim, max(0, -low), size - max(0, -high))
+        parts = [draft.slice(x, dim, size - low, size)] * (low > 0) + [kept]
+        parts += [draft.slice(x, dim, 0, high)] * (high > 0)
+        x = draft.call(aten.cat.default, parts, dim) if len(parts) > 1 else kept
+    return x
 
 
 def _padded(draft: Draft, x: fx.Node, amounts: list[int], value: float) -> fx.Node:

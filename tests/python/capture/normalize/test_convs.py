@@ -37,6 +37,13 @@ def test_pads(check, function, expected):
     assert check(function).kinds == expected
 
 
+@pytest.mark.parametrize("padding", [1, (2, 0), (0, 3)])
+def test_circular_padding_continues_with_the_other_end(check, padding):
+    kinds = check(nn.Conv2d(3, 4, 5, padding=padding, padding_mode="circular")).kinds
+    assert "cat" in kinds
+    assert "pad" not in kinds
+
+
 def test_all_arguments_are_given(check):
     graph = check(nn.Conv2d(3, 4, 3)).graph
     node = next(n for n in graph.graph.nodes if n.meta["kind"] == "conv2d")
