@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from torch import nn
@@ -14,7 +15,7 @@ from hybridquant.recipe import Recipe, load_recipe
 
 
 def quantize(
-    model: nn.Module, calibration: Any, recipe: str | Recipe, *, batch_size: int = 32
+    model: nn.Module, calibration: Any, recipe: str | Path | Recipe, *, batch_size: int = 32
 ) -> QuantGraph:
     """Return a quantized copy of ``model``; the model itself is left as it is.
 
@@ -34,7 +35,7 @@ def quantize(
         NotImplementedError: If the model holds an operator that cannot be captured.
     """
     images = Calibration(calibration, batch_size)
-    chosen = load_recipe(recipe) if isinstance(recipe, str) else recipe
+    chosen = recipe if isinstance(recipe, Recipe) else load_recipe(recipe)
     float_graph = capture(model, images.first())
     graph = prepare(float_graph, chosen.resolve_all)
     for step in chosen.passes:

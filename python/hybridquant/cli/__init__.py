@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
+from hybridquant.capture import CaptureError
 from hybridquant.registry import Registry
 
 EXIT_FAILED = 1
@@ -21,7 +22,14 @@ EXIT_DEFECT = 70
 EXIT_INTERRUPTED = 130
 
 # What bad input raises, by STYLE: everything else is a defect of ours.
-_INPUT_ERRORS = (ValueError, TypeError, NotImplementedError, OSError, ImportError)
+_INPUT_ERRORS = (
+    ValueError,
+    TypeError,
+    NotImplementedError,
+    OSError,
+    ImportError,
+    CaptureError,
+)
 
 Say = Callable[[str], None]
 

@@ -54,8 +54,8 @@ def load_data(
             ``num_images``, classes that the model does not know, or no labels where they are
             needed.
     """
-    if num_images is not None and num_images < 1:
-        reject("num_images", "be at least 1", str(num_images))
+    if num_images is not None and (not isinstance(num_images, int) or num_images < 1):
+        reject("num_images", "be a whole number of at least 1", repr(num_images))
     path = Path(source)
     found = _open(path)
     if not found.names:

@@ -32,8 +32,8 @@ class ArtifactFolder:
         done
     """
 
-    def __init__(self, target: Path) -> None:
-        self.target = target
+    def __init__(self, target: str | Path) -> None:
+        self.target = Path(target)
         self._staging: Path | None = None
 
     @property

@@ -19,7 +19,7 @@ _CHECKED_BATCHES = (1, 2, 3)
 
 
 def save_torchscript(
-    graph: nn.Module, path: Path, example: Tensor, metadata: Mapping[str, Any] | None = None
+    graph: nn.Module, path: str | Path, example: Tensor, metadata: Mapping[str, Any] | None = None
 ) -> None:
     """Trace ``graph`` and write it as a TorchScript file.
 
@@ -35,17 +35,24 @@ def save_torchscript(
         metadata: Plain data stored in the file, e.g. model name and preprocessing.
 
     Raises:
-        ValueError: If ``graph`` is in training mode.
+        OSError: If the folder of ``path`` does not exist or cannot be written.
+        TypeError: If ``example`` is no float tensor.
+        ValueError: If ``graph`` is in training mode, or ``example`` has another size than it.
         RuntimeError: If the traced module differs from ``graph``.
     """
     if graph.training:
         msg = "save_torchscript: graph must be in eval mode, got training mode; call graph.eval()"
         raise ValueError(msg)
+    path = Path(path)
+    if not path.parent.is_dir() or path.is_dir():
+        msg = f"save_torchscript: path must be a file in an existing folder, got {path}"
+        raise FileNotFoundError(msg)
     batches = [_resized(example, size) for size in _CHECKED_BATCHES]
     with torch.no_grad():
+        expected = [graph(x) for x in batches]
         traced = torch.jit.trace(graph, _resized(example, 2), check_trace=False)
-        for x in batches:
-            if not torch.equal(traced(x), graph(x)):
+        for x, y in zip(batches, expected, strict=True):
+            if not torch.equal(traced(x), y):
                 msg = f"save_torchscript: the traced module differs from graph at batch {len(x)}"
                 raise RuntimeError(msg)
     buffer = io.BytesIO()
@@ -55,7 +62,7 @@ def save_torchscript(
     _write_atomically(path, buffer.getvalue())
 
 
-def load_torchscript(path: Path) -> tuple[torch.jit.ScriptModule, dict[str, Any]]:
+def load_torchscript(path: str | Path) -> tuple[torch.jit.ScriptModule, dict[str, Any]]:
     """Return the module of a TorchScript file and the metadata stored with it.
 
     Raises:
@@ -63,7 +70,7 @@ def load_torchscript(path: Path) -> tuple[torch.jit.ScriptModule, dict[str, Any]
         ValueError: If it is no TorchScript file.
     """
     extra = {_METADATA: ""}
-    data = path.read_bytes()
+    data = Path(path).read_bytes()
     try:
         module = torch.jit.load(io.BytesIO(data), map_location="cpu", _extra_files=extra)
     except RuntimeError as error:

@@ -65,6 +65,7 @@ class _Watcher:
         try:
             self.observer.observe(x.detach())
         except ValueError as error:
-            msg = f"observe: {self._edge.operand} of {self._edge.node} ({self._edge.path}): {error}"
+            where = f"{self._edge.node} ({self._edge.path or 'the model itself'})"
+            msg = f"observe: {self._edge.operand} of {where}: {error}"
             raise ValueError(msg) from error
         self._is_done = self._edge.operand == "weight"

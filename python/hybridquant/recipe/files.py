@@ -32,10 +32,15 @@ def load_recipe(name_or_path: str | Path) -> Recipe:
         name_or_path: A name from ``list_recipes``, or the path of a ``.yaml`` or ``.yml`` file.
 
     Raises:
+        TypeError: If it is neither text nor a path.
         ValueError: If the name is unknown, or the file is no recipe; the text says where and what
             is wrong.
         FileNotFoundError: If there is no such file.
     """
+    if not isinstance(name_or_path, str | Path):
+        got = type(name_or_path).__name__
+        msg = f"load_recipe: name_or_path must be a name, a path or a Recipe, got {got}"
+        raise TypeError(msg)
     if isinstance(name_or_path, Path) or name_or_path.endswith(SUFFIXES):
         return _load(Path(name_or_path), str(name_or_path))
     shipped = dict(_shipped())

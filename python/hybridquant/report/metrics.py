@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -75,8 +75,9 @@ class Fidelity:
 
 def predict(
     model: nn.Module,
-    batches: Iterable[tuple[Tensor, Tensor]],
+    batches: Any,
     *,
+    batch_size: int = 32,
     what: str = "evaluate",
     total: int | None = None,
 ) -> Predictions:
@@ -84,17 +85,23 @@ def predict(
 
     Args:
         model: Maps images [batch, 3, height, width] to logits [batch, classes].
-        batches: Pairs of images and int64 labels [batch].
+        batches: Pairs of images and int64 labels [batch], or what ``load_data`` returns.
+        batch_size: Images a batch, where ``batches`` is what ``load_data`` returns.
         what: Label of the progress bar.
         total: Number of batches, for the progress bar.
 
     Raises:
+        TypeError: If a batch is no pair of tensors, or the model returns no tensor.
         ValueError: If there is no image, a logit is not finite, or the logits are not
             [batch, classes].
     """
+    if hasattr(batches, "batches"):
+        total = -(-batches.num_images // batch_size)
+        batches = batches.batches(batch_size)
     logits, labels = [], []
     with torch.inference_mode():
-        for x, target in track(batches, what, total):
+        for batch in track(batches, what, total):
+            x, target = _pair(batch)
             logits.append(_checked(model(x), len(target)))
             labels.append(target)
     if not labels:
@@ -129,7 +136,21 @@ def fidelity(original: Predictions, quantized: Predictions) -> Fidelity:
     return Fidelity(_share(y.argmax(1) == y_hat.argmax(1)), sqnr_db, max(kl, 0.0))
 
 
-def _checked(logits: Tensor, images: int) -> Tensor:
+def _pair(batch: Any) -> tuple[Tensor, Tensor]:
+    is_pair = isinstance(batch, tuple | list) and len(batch) == 2
+    if not is_pair or not all(isinstance(item, Tensor) for item in batch):
+        msg = (
+            "predict: batches must be pairs of images and labels, both tensors, "
+            f"got {type(batch).__name__}"
+        )
+        raise TypeError(msg)
+    return batch[0], batch[1]
+
+
+def _checked(logits: Any, images: int) -> Tensor:
+    if not isinstance(logits, Tensor):
+        msg = f"predict: model must return logits as one tensor, got {type(logits).__name__}"
+        raise TypeError(msg)
     if logits.ndim != 2 or len(logits) != images:
         msg = f"predict: logits must be [{images}, classes], got {list(logits.shape)}"
         raise ValueError(msg)

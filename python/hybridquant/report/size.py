@@ -61,8 +61,9 @@ def float_bytes(model: nn.Module) -> int:
 def packed_bytes(graph: QuantGraph) -> int:
     """Return the bytes of ``graph`` with every quantized weight packed at its bits.
 
-    Everything else counts as float32: other parameters, and a scale (and, where the scheme is
-    asymmetric, a zero-point) for each channel or tensor.
+    Everything else counts as float32: other parameters, constants that capture folded (an
+    attention mask, say), and a scale (and, where the scheme is asymmetric, a zero-point) for each
+    channel or tensor.
     """
     bits = {
         graph.weight_name(edge): edge.spec.bits

@@ -61,5 +61,5 @@ def test_a_graph_that_bakes_in_the_batch_is_refused(tmp_path: Path) -> None:
 
 def test_another_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "m.pt").write_bytes(b"not a zip")
-    with pytest.raises(ValueError, match="must be a TorchScript file, got .*m.pt"):
+    with pytest.raises(ValueError, match=r"must be a TorchScript file, got .*m\.pt"):
         load_torchscript(tmp_path / "m.pt")
