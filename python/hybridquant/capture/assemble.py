@@ -31,7 +31,9 @@ def assemble(draft: Draft, out_spec: TreeSpec) -> FloatGraph:
     root = nn.Module()
     for node in graph.nodes:
         if node.op == "get_attr":
-            _attach(root, str(node.target), draft.constants[str(node.target)])
+            value = draft.constants[str(node.target)]
+            node.target = _free_name(str(node.target))
+            _attach(root, node.target, value)
     return FloatGraph(root, graph).eval()
 
 
@@ -102,6 +104,12 @@ def _plain_meta(node: fx.Node) -> dict[str, Any]:
     meta["batch_factor"] = factors[0] if factors else 0
     meta["dtype"] = str(value.dtype).removeprefix("torch.")
     return meta
+
+
+def _free_name(name: str) -> str:
+    """Return ``name``, with an underscore where it would hide an attribute of the graph itself."""
+    first, dot, rest = name.partition(".")
+    return f"{first}_{dot}{rest}" if hasattr(FloatGraph, first) or first == "meta" else name
 
 
 def _attach(root: nn.Module, name: str, value: Tensor) -> None:

@@ -16,6 +16,7 @@ from torch.export.graph_signature import InputKind, OutputKind
 
 from hybridquant.capture.draft import BATCH, Draft
 from hybridquant.capture.errors import CaptureError, UnsupportedOperatorError
+from hybridquant.capture.functionalize import is_simple, take_writes_out
 from hybridquant.capture.normalize import REWRITES
 from hybridquant.capture.vocabulary import OPERATORS
 
@@ -35,7 +36,8 @@ _RECURRENT = {
 def export(model: nn.Module, example: Tensor) -> tuple[Draft, Any]:
     """Return ``model`` as a draft of functional operators, and its output's tree structure.
 
-    Cost: two traces of the model with fake tensors, a few seconds.
+    Cost: one trace of the model with fake tensors, and a second one (about twice as long) if it
+    writes in place or holds operators to decompose.
 
     Args:
         model: In eval mode; not changed.
@@ -51,7 +53,8 @@ def export(model: nn.Module, example: Tensor) -> tuple[Draft, Any]:
             program = torch.export.export(
                 model, (pair,), dynamic_shapes=({0: Dim.DYNAMIC},), strict=False
             )
-            program = program.run_decompositions(_decompositions())
+            if not is_simple(program.graph, _image(program), _known()):
+                program = program.run_decompositions(_decompositions())
         except Exception as error:
             raise _explain(error) from None
     return _to_draft(program), program.call_spec.out_spec
@@ -71,9 +74,14 @@ def _quiet() -> Iterator[None]:
 
 
 @cache
+def _known() -> frozenset[Any]:
+    return frozenset(OPERATORS) | frozenset(REWRITES)
+
+
+@cache
 def _decompositions() -> dict[Any, Callable[..., Any]]:
     """Return torch's decompositions of every operator that capture does not keep whole."""
-    kept = set(OPERATORS) | set(REWRITES) | _RECURRENT
+    kept = _known() | _RECURRENT
     table = torch.export.default_decompositions().items()
     return {operator: rule for operator, rule in table if operator not in kept}
 
@@ -126,21 +134,27 @@ def _to_draft(program: ExportedProgram) -> Draft:
             )
             raise CaptureError(msg)
     targets = {spec.arg.name: spec.target for spec in signature.input_specs}
-    image = next(
-        spec.arg.name for spec in signature.input_specs if spec.kind == InputKind.USER_INPUT
+    symbol = (
+        next(n for n in graph.nodes if n.name == _image(program)).meta["val"].shape[0].node.expr
     )
-    symbol = next(n for n in graph.nodes if n.name == image).meta["val"].shape[0].node.expr
     for node in graph.nodes:
         stack = list(node.meta.get("nn_module_stack", {}).values())
         path = stack[-1][0].split("@")[0] if stack else ""
         node.meta = {"val": _concrete(node.meta.get("val"), symbol, path), "path": path}
     draft = Draft(graph, constants)
+    take_writes_out(draft)
     for node in list(graph.nodes):
         target = targets.get(node.name) if node.op == "placeholder" else None
         if target is not None:
             with draft.at(node):
                 draft.replace(node, draft.read(target))
     return draft
+
+
+def _image(program: ExportedProgram) -> str:
+    """Return the name of the placeholder that holds the images."""
+    specs = program.graph_signature.input_specs
+    return next(str(spec.arg.name) for spec in specs if spec.kind == InputKind.USER_INPUT)
 
 
 def _concrete(value: Any, symbol: Any, path: str) -> Any:

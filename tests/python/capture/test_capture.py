@@ -71,6 +71,15 @@ def test_weights_keep_names_and_gradients():
     assert all(p.grad is not None for p in graph.parameters())
 
 
+def test_names_that_would_hide_the_graph_are_changed():
+    model = nn.Sequential()
+    for name in ("graph", "meta", "forward_"):
+        model.add_module(name, nn.Linear(8, 8, bias=False))
+    graph = capture(model.eval(), IMAGES)
+    assert torch.equal(graph(IMAGES), model(IMAGES))
+    assert set(graph.state_dict()) == {"graph_.weight", "meta_.weight", "forward_.weight"}
+
+
 def test_every_node_has_plain_meta():
     graph = capture(small_model(), IMAGES)
     rows = [

@@ -96,6 +96,8 @@ def test_module_in_training_mode_is_named():
 
 REFUSED = [
     ("unlisted", lambda x: x.cumsum(1), "operator aten.cumsum.default in module 'stages.1'"),
+    ("dropout", lambda x: nn.functional.dropout(x, training=True), "at random|aten"),
+    ("statistics", lambda x: nn.functional.batch_norm(x, None, None, training=True), "batch|aten"),
     ("value decides", lambda x: x * 2 if x.sum().item() > 0 else x, "values decide"),
     ("value decides size", lambda x: x[:, : int(x.max())], "values decide"),
     ("cast", lambda x: x.half().float(), "casts float32 to float16; run the model in float32"),
@@ -147,6 +149,8 @@ def test_untraceable_python():
 def test_module_name_that_export_needs():
     model = nn.Sequential()
     model.add_module("graph", nn.Linear(8, 8))
+    model.add_module("write", Model(lambda x: x[:, :1].relu_()))
+    model.write.conv = nn.Identity()
     with pytest.raises(CaptureError, match=r"module named 'graph'.*rename it"):
         capture(model.eval(), IMAGES)
 

@@ -8,7 +8,7 @@ from torch import fx
 from hybridquant.capture.draft import Draft, aten
 from hybridquant.capture.errors import unsupported
 from hybridquant.capture.graph import args_of
-from hybridquant.capture.normalize.table import Result, rewrites
+from hybridquant.capture.normalize.table import Result, bound, rewrites
 
 
 @rewrites(
@@ -17,12 +17,17 @@ from hybridquant.capture.normalize.table import Result, rewrites
     aten.alias.default,
     aten.detach.default,
     aten.lift_fresh_copy.default,
-    aten.dropout.default,
-    aten.feature_dropout.default,
-    aten.alpha_dropout.default,
 )
 def same(_draft: Draft, node: fx.Node) -> Result:
     """The input itself."""
+    return args_of(node)[0]
+
+
+@rewrites(aten.dropout.default, aten.feature_dropout.default, aten.alpha_dropout.default)
+def dropout(_draft: Draft, node: fx.Node) -> Result:
+    """The input itself, unless values are dropped in inference too."""
+    if bound(node)["train"]:
+        raise unsupported(node, "drops values at random in inference")
     return args_of(node)[0]
 
 

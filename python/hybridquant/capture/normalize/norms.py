@@ -19,6 +19,16 @@ def batch_norm(draft: Draft, node: fx.Node) -> Result:
     return [draft.call(aten.batch_norm.default, *inputs, False, 0.0, a["eps"], False)]
 
 
+@rewrites(aten.batch_norm.default)
+def plain_batch_norm(draft: Draft, node: fx.Node) -> Result:
+    """Running statistics are used."""
+    a = bound(node)
+    if a["training"]:
+        raise unsupported(node, "normalises by the batch's own statistics")
+    inputs = [a[key] for key in ("input", "weight", "bias", "running_mean", "running_var")]
+    return draft.call(aten.batch_norm.default, *inputs, False, 0.0, a["eps"], False)
+
+
 @rewrites(aten.native_layer_norm.default)
 def native_layer_norm(draft: Draft, node: fx.Node) -> Result:
     """The form with one output."""
