@@ -30,6 +30,6 @@ status=0
 python -m pytest "$@" | tee build/pytest.log || status=$?
 
 say "summaries"
-grep -A3 'tests passed' build/ctest.log
+grep -E 'tests passed|Total Test time' build/ctest.log
 tail -n 1 build/pytest.log
 exit "$status"
