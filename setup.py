@@ -71,6 +71,7 @@ setup(
     # Python 3.11 holds 65.
     license="BSD-3-Clause",
     packages=[*find_packages("python"), "hybridquant.configs"],
+    py_modules=["hybridquant_cli"],
     package_dir={"": "python", "hybridquant.configs": "configs"},
     package_data={
         "hybridquant": ["py.typed", "_C.pyi"],

@@ -2,6 +2,6 @@
 
 import sys
 
-from hybridquant.cli import main
+from hybridquant_cli import main
 
 sys.exit(main())

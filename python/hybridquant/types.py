@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 Scheme = Literal["symmetric", "asymmetric"]
 Granularity = Literal["tensor", "channel"]
 Operand = Literal["weight", "activation"]
+BITS = (2, 3, 4, 5, 6, 7, 8, 16)
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,9 @@ class QuantSpec:
         observer_options: Keyword arguments of that observer.
         include_zero: Widen the range to hold zero, so that zero is exact.
         quantizer: Name in ``hybridquant.quantizers``.
+
+    Raises:
+        ValueError: If ``bits``, ``scheme`` or ``granularity`` is not as above.
     """
 
     bits: int = 8
@@ -33,6 +37,17 @@ class QuantSpec:
     include_zero: bool = True
     quantizer: str = "affine"
 
+    def __post_init__(self) -> None:
+        """Check the fields.
+
+        Raises:
+            ValueError: If ``bits``, ``scheme`` or ``granularity`` is not as above.
+        """
+        _check("bits", "be 2 to 8 or 16", self.bits, self.bits in BITS)
+        _check("scheme", "be symmetric or asymmetric", self.scheme, self.scheme in get_args(Scheme))
+        is_known = self.granularity in get_args(Granularity)
+        _check("granularity", "be tensor or channel", self.granularity, is_known)
+
     @property
     def qmin(self) -> int:
         """Smallest code: ``-2^(bits-1)`` when symmetric, else 0."""
@@ -42,6 +57,12 @@ class QuantSpec:
     def qmax(self) -> int:
         """Largest code: ``2^(bits-1) - 1`` when symmetric, else ``2^bits - 1``."""
         return (1 << (self.bits - (self.scheme == "symmetric"))) - 1
+
+
+def _check(name: str, requirement: str, value: object, is_legal: bool) -> None:
+    if not is_legal:
+        msg = f"QuantSpec: {name} must {requirement}, got {value!r}"
+        raise ValueError(msg)
 
 
 @dataclass(frozen=True)

@@ -58,6 +58,9 @@ def _load(args: argparse.Namespace) -> LoadedModel:
     path = Path(args.model)
     if path.suffix != ".pt":
         return load_model(args.model, args.checkpoint, pretrained=args.pretrained)
+    if args.checkpoint or args.pretrained:
+        msg = f"evaluate: --checkpoint and --pretrained must go with a model's name, got {path}"
+        raise ValueError(msg)
     module, metadata = load_torchscript(path)
     if "data_config" not in metadata:
         msg = f"evaluate: MODEL must be a file that hybridquant wrote, got {path} without metadata"

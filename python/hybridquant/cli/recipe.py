@@ -1,4 +1,4 @@
-"""``hybridquant recipe show NAME``: a recipe as the YAML it came from."""
+"""``hybridquant recipe show NAME``: a recipe as YAML."""
 
 from __future__ import annotations
 

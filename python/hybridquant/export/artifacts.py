@@ -35,6 +35,7 @@ class ArtifactFolder:
     def __init__(self, target: str | Path) -> None:
         self.target = Path(target)
         self._staging: Path | None = None
+        self._made: list[Path] = []  # folders that did not exist before, innermost first
 
     @property
     def staging(self) -> Path:
@@ -45,17 +46,17 @@ class ArtifactFolder:
         return self._staging
 
     def __enter__(self) -> ArtifactFolder:
-        """Make the temporary folder beside the target, on the same file system."""
+        """Make the temporary folder inside the target, hence on the same file system."""
         if self.target.exists() and not self.target.is_dir():
             msg = f"ArtifactFolder: target must be a folder, got the file {self.target}"
             raise NotADirectoryError(msg)
-        parent = self.target.resolve().parent
+        folders = [self.target, *self.target.parents]
+        self._made = [folder for folder in folders if not folder.exists()]
         try:
-            if self.target.exists():
-                tempfile.TemporaryFile(dir=self.target).close()
-            parent.mkdir(parents=True, exist_ok=True)
-            self._staging = Path(tempfile.mkdtemp(prefix=f".{self.target.name}.", dir=parent))
+            self.target.mkdir(parents=True, exist_ok=True)
+            self._staging = Path(tempfile.mkdtemp(prefix=".partial.", dir=self.target))
         except OSError as error:
+            self._remove_made()
             msg = f"ArtifactFolder: target must be writable, got {self.target} ({error.strerror})"
             raise OSError(msg) from error
         return self
@@ -69,12 +70,18 @@ class ArtifactFolder:
         """Move the files into place, or drop them."""
         try:
             if kind is None:
-                self.target.mkdir(exist_ok=True)
                 for file in sorted(self.staging.iterdir()):
                     file.replace(self.target / file.name)
+                self._made = []
         finally:
             shutil.rmtree(self.staging, ignore_errors=True)
             self._staging = None
+            self._remove_made()
+
+    def _remove_made(self) -> None:
+        for folder in self._made:
+            if folder.is_dir() and not any(folder.iterdir()):
+                folder.rmdir()
 
     def write_text(self, name: str, text: str) -> None:
         """Write a UTF-8 text file."""

@@ -7,8 +7,11 @@ from torch import Tensor
 
 from hybridquant.types import QuantSpec
 
-# Smallest scale: float32's machine epsilon, 2^-23. FQ-ViT and Q-HyViT use the same floor.
+# Scale of an empty range: float32's machine epsilon, 2^-23, as in FQ-ViT and Q-HyViT. They use it
+# as a floor for every scale, which would round networks of tiny activations to nothing.
 SCALE_FLOOR = 2.0**-23
+# Smallest scale the operators take: its reciprocal is finite.
+SMALLEST_SCALE = 2.0**-126
 
 
 def affine_parameters(low: Tensor, high: Tensor, spec: QuantSpec) -> tuple[Tensor, Tensor]:
@@ -22,9 +25,9 @@ def affine_parameters(low: Tensor, high: Tensor, spec: QuantSpec) -> tuple[Tenso
     then has its zero-point clamped and decodes to ``[0, high - low]`` or ``[low - high, 0]``,
     the zero-point overflow of the peers. Symmetric ranges always hold zero.
 
-    The scale is at least 2^-23 = 1.1920929e-07, so rows that are all zero (or constant, when zero
-    is not included) get a usable scale. Intermediate values are float64, so no finite range
-    overflows; the zero-point is that of the float32 scale which is returned.
+    Rows that are all zero (or constant, when zero is not included) get the scale 2^-23, others at
+    least 2^-126, the smallest the operators take. Intermediate values are float64, so no finite
+    range overflows; the zero-point is that of the float32 scale which is returned.
 
     Args:
         low: Lower ends, finite, any shape.
@@ -64,4 +67,5 @@ def affine_parameters(low: Tensor, high: Tensor, spec: QuantSpec) -> tuple[Tenso
 
 
 def _usable(scale: Tensor) -> Tensor:
-    return scale.clamp(min=SCALE_FLOOR).to(torch.float32)
+    usable = torch.where(scale > 0, scale.clamp(min=SMALLEST_SCALE), SCALE_FLOOR)
+    return usable.to(torch.float32)

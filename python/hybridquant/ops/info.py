@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from typing import TypedDict
 
-from hybridquant import _C
+from hybridquant.ops.library import REINSTALL
+
+try:
+    from hybridquant import _C
+except ImportError as error:
+    message = f"hybridquant: the compiled module _C must fit this Python, but {error}; {REINSTALL}"
+    raise ImportError(message) from error
 
 
 class BuildInfo(TypedDict):

@@ -42,7 +42,7 @@ def observe(graph: QuantGraph, calibration: Calibration) -> QuantGraph:
     finally:
         for watcher in watchers:
             watcher.hook.remove()
-    for watcher in watchers:
+    for watcher in track(watchers, "choose ranges"):
         watcher.module.set_parameters(*watcher.observer.quantization_parameters())
     return graph
 

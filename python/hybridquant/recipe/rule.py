@@ -11,11 +11,10 @@ from hybridquant.capture.vocabulary import KINDS, LAYOUT_KINDS
 from hybridquant.observers import OBSERVERS
 from hybridquant.quantizers import QUANTIZERS
 from hybridquant.recipe.field_error import check, check_choice
-from hybridquant.types import Granularity, Scheme
+from hybridquant.types import BITS, Granularity, Scheme
 
 OPERANDS = ("weight", "activation", "all")
 SELECTORS = ("@first", "@last")
-BITS = (2, 3, 4, 5, 6, 7, 8, 16)
 # Kinds with edges to quantize: those that compute.
 OPERATOR_KINDS = frozenset(KINDS - LAYOUT_KINDS)
 

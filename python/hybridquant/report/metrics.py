@@ -54,7 +54,7 @@ class Predictions:
         n, p, z2 = self.images, self.top1, sigmas * sigmas
         centre = (p + z2 / (2 * n)) / (1 + z2 / n)
         half = sigmas / (1 + z2 / n) * math.sqrt(p * (1 - p) / n + z2 / (4 * n * n))
-        return centre - half, centre + half
+        return max(0.0, centre - half), min(1.0, centre + half)
 
 
 @dataclass(frozen=True)
@@ -92,8 +92,8 @@ def predict(
 
     Raises:
         TypeError: If a batch is no pair of tensors, or the model returns no tensor.
-        ValueError: If there is no image, a logit is not finite, or the logits are not
-            [batch, classes].
+        ValueError: If there is no image, the model does not accept the images, a logit is not
+            finite, the logits are not [batch, classes], or a label is no class.
     """
     if hasattr(batches, "batches"):
         total = -(-batches.num_images // batch_size)
@@ -102,7 +102,7 @@ def predict(
     with torch.inference_mode():
         for batch in track(batches, what, total):
             x, target = _pair(batch)
-            logits.append(_checked(model(x), len(target)))
+            logits.append(_checked(_run(model, x), target))
             labels.append(target)
     if not labels:
         msg = "predict: batches must hold at least one image, got none"
@@ -147,12 +147,27 @@ def _pair(batch: Any) -> tuple[Tensor, Tensor]:
     return batch[0], batch[1]
 
 
-def _checked(logits: Any, images: int) -> Tensor:
+def _run(model: nn.Module, x: Tensor) -> Any:
+    try:
+        return model(x)
+    except RuntimeError as error:
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        msg = f"predict: model must accept images of shape {list(x.shape)}, got: {reason}"
+        raise ValueError(msg) from error
+
+
+def _checked(logits: Any, labels: Tensor) -> Tensor:
     if not isinstance(logits, Tensor):
         msg = f"predict: model must return logits as one tensor, got {type(logits).__name__}"
         raise TypeError(msg)
-    if logits.ndim != 2 or len(logits) != images:
-        msg = f"predict: logits must be [{images}, classes], got {list(logits.shape)}"
+    if logits.ndim != 2 or len(logits) != len(labels):
+        msg = f"predict: logits must be [{len(labels)}, classes], got {list(logits.shape)}"
+        raise ValueError(msg)
+    if int(labels.max()) >= logits.shape[1]:
+        msg = (
+            f"predict: labels must be below the model's {logits.shape[1]} classes, "
+            f"got {int(labels.max())}"
+        )
         raise ValueError(msg)
     bad = logits.numel() - int(torch.isfinite(logits).sum())
     if bad:

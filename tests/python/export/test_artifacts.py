@@ -28,7 +28,7 @@ def test_files_arrive_together_and_others_stay(tmp_path: Path) -> None:
 @pytest.mark.parametrize("error", [KeyboardInterrupt, ValueError])
 def test_nothing_is_left_after_an_error(tmp_path: Path, error: type[BaseException]) -> None:
     def fail_halfway() -> None:
-        with ArtifactFolder(tmp_path / "out") as out:
+        with ArtifactFolder(tmp_path / "deep" / "er" / "out") as out:
             out.write_text("a.txt", "half")
             raise error
 

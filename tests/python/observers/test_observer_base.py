@@ -48,7 +48,7 @@ def test_gives_legal_parameters(name, scheme, bits):
         scale, zero_point = parameters(name, x, channel_axis=axis, bits=bits, scheme=scheme)
         assert scale.shape == zero_point.shape == (count,)
         assert bool(torch.isfinite(scale).all())
-        assert bool((scale >= SCALE_FLOOR).all())
+        assert bool((scale > 0).all())
         assert torch.equal(zero_point, zero_point.round().clamp(spec.qmin, spec.qmax))
         # No range is wider than the data, give or take the widening to zero.
         whole = parameters("minmax", x, channel_axis=axis, bits=bits, scheme=scheme)[0]

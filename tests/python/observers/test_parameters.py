@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from hybridquant.observers import affine_parameters
-from hybridquant.observers.parameters import SCALE_FLOOR
+from hybridquant.observers.parameters import SCALE_FLOOR, SMALLEST_SCALE
 from hybridquant.types import QuantSpec
 
 BITS = [2, 3, 4, 5, 6, 7, 8, 16]
@@ -28,6 +28,7 @@ CASES = [
     (-32767.0, 32768.0, 16, "asymmetric", True, 1.0, 32767.0),
     (0.0, 0.0, 8, "asymmetric", True, SCALE_FLOOR, 0.0),  # all zero
     (0.0, 0.0, 4, "symmetric", True, SCALE_FLOOR, 0.0),
+    (0.0, 2.55e-12, 8, "asymmetric", True, 1e-14, 0.0),  # tiny, and not rounded to nothing
     (3.0, 3.0, 8, "asymmetric", False, SCALE_FLOOR, 0.0),  # constant, zero left out
     (3.0, 3.0, 8, "asymmetric", True, 3 / 255, 0.0),
     (-3e38, 3e38, 8, "asymmetric", True, 6e38 / 255, 128.0),  # high - low overflows float32
@@ -78,7 +79,7 @@ def test_symmetric_scale_is_the_float32_quotient():
     for bits in BITS:
         spec = QuantSpec(bits=bits, scheme="symmetric")
         scale, _ = affine_parameters(-high, high, spec)
-        assert torch.equal(scale, (high / spec.qmax).clamp(min=SCALE_FLOOR))
+        assert torch.equal(scale, (high / spec.qmax).clamp(min=SMALLEST_SCALE))
 
 
 @pytest.mark.parametrize(

@@ -32,16 +32,17 @@ def test_equal_logits_have_infinite_sqnr() -> None:
 
 
 def test_predict_keeps_the_order_of_the_images() -> None:
-    batches = [(LOGITS[:3], torch.tensor([1, 2, 3])), (LOGITS[3:], torch.tensor([4]))]
+    batches = [(LOGITS[:3], torch.tensor([1, 0, 1])), (LOGITS[3:], torch.tensor([0]))]
     result = predict(nn.Identity(), batches)
     assert torch.equal(result.logits, LOGITS)
-    assert result.labels.tolist() == [1, 2, 3, 4]
+    assert result.labels.tolist() == [1, 0, 1, 0]
     assert result.images == 4
 
 
 BAD = [
     ([], "at least one image, got none"),
     ([(torch.tensor([[1.0, math.nan]]), torch.tensor([0]))], "finite, got 1 of 2"),
+    ([(LOGITS, torch.tensor([0, 1, 2, 0]))], "below the model's 2 classes, got 2"),
     ([(torch.zeros(2, 3, 4), torch.tensor([0, 1]))], r"must be \[2, classes\], got \[2, 3, 4\]"),
 ]
 
