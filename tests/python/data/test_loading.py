@@ -61,8 +61,8 @@ def test_draw_keeps_images_and_labels_together(
 @pytest.mark.parametrize(
     ("options", "text"),
     [
-        ({"num_images": 0}, "num_images must be at least 1, got 0"),
-        ({"num_images": -3}, "num_images must be at least 1, got -3"),
+        ({"num_images": 0}, "num_images must be a whole number of at least 1, got 0"),
+        ({"num_images": -3}, "num_images must be a whole number of at least 1, got -3"),
         ({"num_images": 7}, "num_images must be at most 6, the images in .*images.tar, got 7"),
         (
             {"classes": ["cat", "bee"]},
