@@ -32,7 +32,15 @@ class Predictions:
 
     @property
     def top1(self) -> float:
-        """Share of images whose highest logit is the label's, 0 to 1."""
+        """Share of images whose highest logit is the label's, 0 to 1.
+
+        Raises:
+            ValueError: If a label is no class of the model.
+        """
+        low, high, classes = int(self.labels.min()), int(self.labels.max()), self.logits.shape[1]
+        if low < 0 or high >= classes:
+            msg = f"top1: labels must be classes 0 to {classes - 1}, got {low} to {high}"
+            raise ValueError(msg)
         return _share(self.logits.argmax(1) == self.labels)
 
     def top1_interval(self, sigmas: float = 1.96) -> tuple[float, float]:
@@ -93,7 +101,7 @@ def predict(
     Raises:
         TypeError: If a batch is no pair of tensors, or the model returns no tensor.
         ValueError: If there is no image, the model does not accept the images, a logit is not
-            finite, the logits are not [batch, classes], or a label is no class.
+            finite, or the logits are not [batch, classes].
     """
     if hasattr(batches, "batches"):
         total = -(-batches.num_images // batch_size)
@@ -162,12 +170,6 @@ def _checked(logits: Any, labels: Tensor) -> Tensor:
         raise TypeError(msg)
     if logits.ndim != 2 or len(logits) != len(labels):
         msg = f"predict: logits must be [{len(labels)}, classes], got {list(logits.shape)}"
-        raise ValueError(msg)
-    if int(labels.max()) >= logits.shape[1]:
-        msg = (
-            f"predict: labels must be below the model's {logits.shape[1]} classes, "
-            f"got {int(labels.max())}"
-        )
         raise ValueError(msg)
     bad = logits.numel() - int(torch.isfinite(logits).sum())
     if bad:
