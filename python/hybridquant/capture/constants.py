@@ -86,7 +86,7 @@ class _Evaluator:
         if node in self._constant:
             return self(node, batch)
         sizes = [size // BATCH * batch if has_batch(size) else size for size in shape_of(node)]
-        return torch.empty(sizes, dtype=node.meta["val"].dtype)
+        return torch.empty(sizes, dtype=node.meta["val"].dtype, device=self._draft.device)
 
 
 def _fold(draft: Draft, node: fx.Node, evaluate: _Evaluator) -> fx.Node:

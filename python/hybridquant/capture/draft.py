@@ -29,15 +29,17 @@ class Draft:
     Args:
         graph: Functional ATen operators; the only placeholder is the image batch.
         constants: Parameters, buffers and folded constants by name.
+        device: Where the images are, and where new constants go.
 
     Attributes:
         path: Module path that inserted nodes get.
         former_names: For a folded constant, the parameter of the same size it was made from.
     """
 
-    def __init__(self, graph: fx.Graph, constants: dict[str, Tensor]) -> None:
+    def __init__(self, graph: fx.Graph, constants: dict[str, Tensor], device: torch.device) -> None:
         self.graph = graph
         self.constants = constants
+        self.device = device
         self.path = ""
         self.former_names: dict[str, str] = {}
 
@@ -67,7 +69,7 @@ class Draft:
 
     def constant(self, name: str, value: Tensor) -> fx.Node:
         """Store ``value`` under ``name`` and insert a node that reads it."""
-        self.constants[name] = value
+        self.constants[name] = value if value.device == self.device else value.to(self.device)
         return self.read(name)
 
     def read(self, name: str) -> fx.Node:

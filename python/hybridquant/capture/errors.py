@@ -14,17 +14,21 @@ class UnsupportedOperatorError(NotImplementedError):
 
     Args:
         operator: Name of the ATen operator.
-        path: Path of the module that calls it, ``""`` for the root.
-        reason: What about it is not supported, where it is not the operator as such.
+        path: Path of the module that calls it, ``""`` for the root, None where it is not known.
+        reason: What about it is not supported, where it is not the operator as such; a remedy of
+            its own may follow a semicolon.
     """
 
-    def __init__(self, operator: str, path: str, reason: str = "") -> None:
-        where = f"module {path!r}" if path else "the model's own forward"
+    def __init__(self, operator: str, path: str | None, reason: str = "") -> None:
+        where = f" in module {path!r}" if path else " in the model's own forward"
+        where = "" if path is None else where
         what = reason or "is not in the operator vocabulary (docs/operators.md)"
-        super().__init__(
-            f"capture: operator {operator} in {where} {what}; express it in listed operators, "
-            "or replace the module by an equivalent one before capture"
+        remedy = (
+            "express it in listed operators, or replace the module by an equivalent one before "
+            "capture"
         )
+        what = what if ";" in what else f"{what}; {remedy}"
+        super().__init__(f"capture: operator {operator}{where} {what}")
         self.operator = operator
         self.path = path
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import re
+import io
+import logging
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from functools import cache
 from typing import Any
 
@@ -15,15 +16,11 @@ from torch.export import Dim, ExportedProgram
 from torch.export.graph_signature import InputKind, OutputKind
 
 from hybridquant.capture.draft import BATCH, Draft
-from hybridquant.capture.errors import CaptureError, UnsupportedOperatorError
+from hybridquant.capture.errors import CaptureError
+from hybridquant.capture.export_errors import explain, reads_values
 from hybridquant.capture.functionalize import is_simple, take_writes_out
 from hybridquant.capture.normalize import REWRITES
 from hybridquant.capture.vocabulary import OPERATORS
-
-# What reading a tensor's value into Python becomes.
-_READ = "aten._local_scalar_dense"
-_READ_REASON = "lets tensor values decide sizes or branches"
-
 
 # Left whole, to be reported as not supported: decomposed they would be unrolled step by step.
 _RECURRENT = {
@@ -56,20 +53,27 @@ def export(model: nn.Module, example: Tensor) -> tuple[Draft, Any]:
             if not is_simple(program.graph, _image(program), _known()):
                 program = program.run_decompositions(_decompositions())
         except Exception as error:
-            raise _explain(error) from None
-    return _to_draft(program), program.call_spec.out_spec
+            raise explain(error) from None
+    return _to_draft(program, example.device), program.call_spec.out_spec
 
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Silence torch.export, and keep nn.MultiheadAttention off its fused inference path."""
+    """Silence torch.export, and keep nn.MultiheadAttention off its fused inference path.
+
+    Where tensor values decide, torch logs and prints the graph so far before it raises.
+    """
     was_fast = torch.backends.mha.get_fastpath_enabled()
+    was_silent, nowhere = logging.root.manager.disable, io.StringIO()
     torch.backends.mha.set_fastpath_enabled(False)
+    logging.disable(logging.WARNING)
     try:
-        with warnings.catch_warnings(), torch.no_grad():
+        with warnings.catch_warnings(), redirect_stdout(nowhere), redirect_stderr(nowhere):
             warnings.simplefilter("ignore")
-            yield
+            with torch.no_grad():
+                yield
     finally:
+        logging.disable(was_silent)
         torch.backends.mha.set_fastpath_enabled(was_fast)
 
 
@@ -86,43 +90,7 @@ def _decompositions() -> dict[Any, Callable[..., Any]]:
     return {operator: rule for operator, rule in table if operator not in kept}
 
 
-def _explain(error: Exception) -> Exception:
-    """Return the one error that says what about the model cannot be exported."""
-    text = str(error)
-    first = next((line.strip() for line in text.splitlines() if line.strip()), type(error).__name__)
-    where = _user_frame(error)
-    taken = re.search(r"target (\w+)\.\S+ references nonexistent attribute", text)
-    if taken:
-        return CaptureError(
-            f"capture: model must not have a module named {taken[1]!r}, which torch.export uses "
-            "itself; rename it"
-        )
-    if any(key in text for key in ("data-dependent", "item()", "_local_scalar_dense", "unbacked")):
-        return UnsupportedOperatorError(_READ, where, _READ_REASON)
-    if "specializ" in text or "Constraints violated" in text or "constraint" in text.lower():
-        return CaptureError(
-            "capture: model must work for any batch size, got code that fixes it; use x.shape[0] "
-            "where it uses a number or len(x)"
-        )
-    return CaptureError(
-        f"capture: model must be traceable by torch.export, got {type(error).__name__}: {first}"
-        f"{f' in {where}' if where else ''}; rewrite that code without data-dependent Python"
-    )
-
-
-def _user_frame(error: Exception) -> str:
-    """Return ``file.py:line (function)`` of the innermost frame outside torch, or ``""``."""
-    frame, found = error.__traceback__, ""
-    while frame is not None:
-        code = frame.tb_frame.f_code
-        if "/torch/" not in code.co_filename and "hybridquant" not in code.co_filename:
-            name = code.co_filename.replace("\\", "/").rsplit("/", 1)[-1]
-            found = f"{name}:{frame.tb_lineno} ({code.co_name})"
-        frame = frame.tb_next
-    return found
-
-
-def _to_draft(program: ExportedProgram) -> Draft:
+def _to_draft(program: ExportedProgram, device: torch.device) -> Draft:
     """Return the program's graph with parameters, buffers and constants read by ``get_attr``."""
     graph, signature = program.graph, program.graph_signature
     constants = _constants(program)
@@ -141,7 +109,7 @@ def _to_draft(program: ExportedProgram) -> Draft:
         stack = list(node.meta.get("nn_module_stack", {}).values())
         path = stack[-1][0].split("@")[0] if stack else ""
         node.meta = {"val": _concrete(node.meta.get("val"), symbol, path), "path": path}
-    draft = Draft(graph, constants)
+    draft = Draft(graph, constants, device)
     take_writes_out(draft)
     for node in list(graph.nodes):
         target = targets.get(node.name) if node.op == "placeholder" else None
@@ -167,7 +135,7 @@ def _concrete(value: Any, symbol: Any, path: str) -> Any:
     if isinstance(value, (torch.SymInt, torch.SymFloat, torch.SymBool)):
         number = value.node.expr.subs({symbol: BATCH})
         if number.free_symbols:
-            raise UnsupportedOperatorError(_READ, path, _READ_REASON)
+            raise reads_values(path)
         return value.node.pytype(number)
     return value
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from hybridquant.capture import UnsupportedOperatorError
+from hybridquant.capture import UnsupportedOperatorError, capture
 
 TOKEN = torch.randn(1, 1, 8, generator=torch.Generator().manual_seed(0))
 TABLE = torch.randn(16, generator=torch.Generator().manual_seed(1))
@@ -75,3 +75,19 @@ REFUSED = [
 def test_constants_that_differ_between_images(check, function):
     with pytest.raises(UnsupportedOperatorError, match=r"not the same for each image|batch size"):
         check(function)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_constants_are_on_the_models_device():
+    class Model(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.token = nn.Parameter(torch.ones(1, 1, 8))
+
+        def forward(self, x):
+            rows = x.flip(2)[:, 0] + torch.ones_like(x[:, 0]).cumsum(1)
+            return torch.cat([self.token.expand(x.shape[0], -1, -1), rows], 1)
+
+    model, x = Model().eval().cuda(), torch.randn(2, 3, 8, 8).cuda()
+    torch.testing.assert_close(capture(model, x)(x), model(x))
