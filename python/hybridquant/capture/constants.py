@@ -25,6 +25,17 @@ _FROM_SIZE = frozenset(
     }
 )
 
+# A model that reads what they return has written all of it before.
+_UNSET = frozenset(
+    {
+        aten.empty.memory_format,
+        aten.empty_like.default,
+        aten.empty_permuted.default,
+        aten.empty_strided.default,
+        aten.new_empty.default,
+    }
+)
+
 
 def fold_constants(draft: Draft) -> None:
     """Replace every subgraph that does not read the images by its value.
@@ -39,12 +50,13 @@ def fold_constants(draft: Draft) -> None:
     """
     constant = _constant_nodes(draft)
     evaluate = _Evaluator(draft, constant)
-    for node in list(draft.graph.nodes):
-        is_read = any(user not in constant for user in node.users)
-        if node in constant and node.op == "call_function" and is_tensor(node) and is_read:
-            with draft.at(node):
-                folded = _fold(draft, node, evaluate)
-            draft.replace(node, folded)
+    folded = [node for node in draft.graph.nodes if node in constant and _is_read(node, constant)]
+    for node in folded:  # All before the first is replaced, whose readers would find no value.
+        for batch in (2, 3):
+            evaluate(node, batch)
+    for node in folded:
+        with draft.at(node):
+            draft.replace(node, _fold(draft, node, evaluate))
     draft.sweep()
 
 
@@ -58,6 +70,12 @@ def _constant_nodes(draft: Draft) -> set[fx.Node]:
             if is_number or node.target in _FROM_SIZE or constant.issuperset(node.all_input_nodes):
                 constant.add(node)
     return constant
+
+
+def _is_read(node: fx.Node, constant: set[fx.Node]) -> bool:
+    """Say whether ``node`` is a computed tensor that others than constant nodes read."""
+    is_computed = node.op == "call_function" and is_tensor(node)
+    return is_computed and any(user not in constant for user in node.users)
 
 
 class _Evaluator:
@@ -80,7 +98,8 @@ class _Evaluator:
         operator: Any = node.target
         args, kwargs = fx.node.map_arg((node.args, node.kwargs), lambda n: self._input(n, batch))
         with torch.no_grad():
-            return operator(*args, **kwargs)
+            value = operator(*args, **kwargs)
+        return value.zero_() if operator in _UNSET else value
 
     def _input(self, node: fx.Node, batch: int) -> Any:
         if node in self._constant:

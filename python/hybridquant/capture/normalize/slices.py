@@ -5,7 +5,8 @@ from __future__ import annotations
 from itertools import accumulate
 from typing import Any
 
-from torch import fx
+import torch
+from torch import Tensor, fx
 
 from hybridquant.capture.draft import Draft, aten, has_batch, shape_of
 from hybridquant.capture.errors import unsupported
@@ -94,11 +95,22 @@ def slice_scatter(draft: Draft, node: fx.Node) -> Result:
     size = shape_of(x)[dim]
     if shape_of(part) == shape_of(x) and arguments["step"] == 1:
         return part
-    if has_batch(size) or arguments["step"] != 1:
-        reason = "writes every n-th entry or some of the images"
-        raise unsupported(node, reason)
-    start, end, _ = slice(arguments["start"], arguments["end"]).indices(size)
+    if has_batch(size):
+        raise unsupported(node, "writes some of the images")
+    start, end, step = slice(*(arguments[k] for k in ("start", "end", "step"))).indices(size)
+    if step > 1:
+        return _every_nth(draft, x, part, dim, torch.arange(start, end, step))
     return _side_by_side(draft, x, part, dim, start, end)
+
+
+def _every_nth(draft: Draft, x: fx.Node, part: fx.Node, dim: int, written: Tensor) -> fx.Node:
+    """Insert a choice among the entries of ``x`` and, in places ``written``, those of ``part``."""
+    size = shape_of(x)[dim]
+    places = torch.arange(size)
+    places[written] = size + torch.arange(len(written))
+    both = draft.call(aten.cat.default, [x, part], dim)
+    name = draft.fresh_name(draft.path, "places")
+    return draft.call(aten.index_select.default, both, dim, draft.constant(name, places))
 
 
 @rewrites(aten.select_scatter.default)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from torch import fx
 
-from hybridquant.capture.draft import Draft, aten, shape_of
+from hybridquant.capture.draft import BATCH, Draft, aten, has_batch, shape_of
+from hybridquant.capture.functions import expand_batch
 from hybridquant.capture.graph import args_of
 from hybridquant.capture.normalize.table import Result, bound, rewrites
 
@@ -103,8 +104,14 @@ def repeat(draft: Draft, node: fx.Node) -> Result:
 
 
 def _expanded(draft: Draft, x: fx.Node, shape: tuple[int, ...]) -> fx.Node:
-    """Insert the canonical expand of ``x``: -1 for what keeps its size."""
+    """Insert the canonical expand of ``x``: -1 for what keeps its size, the batch by itself."""
     padded = (1,) * (len(shape) - len(shape_of(x))) + shape_of(x)
     x = draft.reshape(x, padded)
-    sizes = [-1 if a == b else b for a, b in zip(padded, shape, strict=True)]
-    return x if padded == shape else draft.call(aten.expand.default, x, sizes)
+    spread = [axis for axis, size in enumerate(shape) if has_batch(size) and padded[axis] == 1]
+    share = [size // BATCH if axis in spread else size for axis, size in enumerate(shape)]
+    sizes = [-1 if a == b else b for a, b in zip(padded, share, strict=True)]
+    if list(padded) != share:
+        x = draft.call(aten.expand.default, x, sizes)
+    for axis in spread:
+        x = draft.call(expand_batch, x, draft.input, axis, share[axis])
+    return x

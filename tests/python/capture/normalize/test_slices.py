@@ -16,6 +16,35 @@ def written_one(x):
     return x
 
 
+def filled(x):
+    x = x.clone()
+    x[:, 0] = 0
+    x[:, :, :2] = 0.0
+    x[:, -1, 2:4].fill_(2)
+    return x
+
+
+def replaced(x):
+    x = x.clone()
+    x[...] = 0.5
+    return x + 1
+
+
+def framed(x):
+    frame = torch.zeros(x.shape[0], 4, 10, 10)
+    frame[:, 1:, 1:-1, 1:-1] = x
+    frame[:, 0] = 1
+    return frame
+
+
+def interleaved(x):
+    both = torch.empty_like(x)
+    both[:, :, 0::2] = x[:, :, :4]
+    both[:, :, 1:-2:2] = 3
+    both[:, :, 7] = x[:, :1, 7]
+    return both
+
+
 CASES = [
     ("all", lambda x: x[:, :, :, :], []),
     ("negative", lambda x: x[:, -2:], ["slice"]),
@@ -31,6 +60,10 @@ CASES = [
     ("roll by nothing", lambda x: x.roll(8, 2), []),
     ("write into a slice", written, ["slice", "mul", "slice", "cat"]),
     ("write into an entry", written_one, None),
+    ("write a number into parts", filled, None),
+    ("write a number everywhere", replaced, ["expand_batch", "add"]),
+    ("write into a constant", framed, None),
+    ("write every other entry", interleaved, None),
 ]
 
 
