@@ -37,7 +37,7 @@ def capture(model: nn.Module, example: Tensor) -> FloatGraph:
     Raises:
         TypeError: If an argument has the wrong type or dtype.
         ValueError: If the model is in training mode or does not accept the example.
-        CaptureError: If torch.export cannot trace the model.
+        CaptureError: If the model cannot be copied, or torch.export cannot trace it.
         UnsupportedOperatorError: If it uses an operator outside the vocabulary; it is a
             NotImplementedError.
 
@@ -118,13 +118,36 @@ def _isolated(model: nn.Module) -> nn.Module:
     """Return a copy that shares all tensors, so that what ``forward`` caches stays in the copy."""
     memo: dict[int, Any] = {}
     stack: list[Any] = [module.__dict__ for module in model.modules()]
+    seen: set[int] = set()
     while stack:
         item = stack.pop()
         if isinstance(item, Tensor):
             memo[id(item)] = item
-        elif isinstance(item, (dict, list, tuple)):
+        elif isinstance(item, (dict, list, tuple)) and id(item) not in seen:
+            seen.add(id(item))
             stack.extend(item.values() if isinstance(item, dict) else item)
-    return copy.deepcopy(model, memo)
+    try:
+        return copy.deepcopy(model, dict(memo))
+    except Exception as error:
+        msg = (
+            f"capture: model must be copyable by copy.deepcopy, got {type(error).__name__}: "
+            f"{error}{_uncopyable(model, memo)}; make that object in forward, or give the class "
+            "that holds it a __deepcopy__"
+        )
+        raise CaptureError(msg) from None
+
+
+def _uncopyable(model: nn.Module, memo: dict[int, Any]) -> str:
+    """Return which attribute of which module cannot be copied, or ``""``."""
+    for path, module in model.named_modules():
+        for name, value in vars(module).items():
+            if name in ("_modules", "_parameters", "_buffers"):
+                continue
+            try:
+                copy.deepcopy(value, dict(memo))
+            except Exception:
+                return f" in attribute {'.'.join(filter(None, (path, name)))!r}"
+    return ""
 
 
 def _check_forward(model: nn.Module, example: Tensor) -> None:

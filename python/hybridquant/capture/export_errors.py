@@ -34,6 +34,11 @@ def explain(error: Exception) -> Exception:
             f"capture: model must not have a module named {taken[1]!r}, which torch.export uses "
             "itself; rename it"
         )
+    if isinstance(error, RecursionError):
+        return CaptureError(
+            "capture: model must not hold a dict, list or tuple that contains itself, got a "
+            "RecursionError in torch.export; keep such attributes outside of the model"
+        )
     if any(words in text for words in _VALUES):
         return reads_values(None, place)
     if "specializ" in text or "constraint" in text.lower():

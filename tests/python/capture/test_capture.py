@@ -60,6 +60,13 @@ def test_what_forward_keeps_stays_out_of_the_model(is_warm):
     assert torch.allclose(graph(IMAGES), expected)
 
 
+def test_attributes_may_refer_to_the_model():
+    model = small_model()
+    model.settings = {"model": model, "layers": [model]}
+    model[0].parent = [model]
+    torch.testing.assert_close(capture(model, IMAGES)(IMAGES), model(IMAGES))
+
+
 def test_weights_keep_names_and_gradients():
     graph = capture(small_model(), IMAGES)
     parameters = dict(graph.named_parameters())

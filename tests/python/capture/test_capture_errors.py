@@ -1,5 +1,7 @@
 """Every wrong argument and every model that cannot be captured has an error of its own."""
 
+import threading
+
 import pytest
 import torch
 from torch import nn
@@ -84,6 +86,21 @@ BAD_MODELS = [
 )
 def test_bad_model(model, error, text):
     with pytest.raises(error, match=text):
+        capture(model, IMAGES)
+
+
+def test_attribute_that_cannot_be_copied_is_named():
+    model = Nested(Model()).eval()
+    model.stages[1].lock = threading.Lock()
+    with pytest.raises(CaptureError, match=r"'_thread.lock' object in attribute 'stages.1.lock'; "):
+        capture(model, IMAGES)
+
+
+def test_attribute_that_contains_itself():
+    model = Model().eval()
+    model.settings = {}
+    model.settings["settings"] = model.settings
+    with pytest.raises(CaptureError, match="must not hold a dict, list or tuple that contains its"):
         capture(model, IMAGES)
 
 
