@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import logging
+import threading
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
@@ -12,6 +13,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch._subclasses import FakeTensorMode
 from torch.export import Dim, ExportedProgram
 from torch.export.graph_signature import InputKind, OutputKind
 
@@ -29,6 +31,9 @@ _RECURRENT = {
     for overload in ("input", "data")
 }
 
+# What keeps torch.export quiet holds for the whole process, so threads take turns.
+_ONE_AT_A_TIME = threading.Lock()
+
 
 def export(model: nn.Module, example: Tensor) -> tuple[Draft, Any]:
     """Return ``model`` as a draft of functional operators, and its output's tree structure.
@@ -45,7 +50,9 @@ def export(model: nn.Module, example: Tensor) -> tuple[Draft, Any]:
         UnsupportedOperatorError: If the model reads values, e.g. by ``.item()``.
     """
     pair = example[:1].detach().expand(2, *example.shape[1:]).contiguous()
-    with _quiet():
+    with _ONE_AT_A_TIME, _quiet():
+        if threading.current_thread() is not threading.main_thread():
+            _hold_device_guard()
         try:
             program = torch.export.export(
                 model, (pair,), dynamic_shapes=({0: Dim.DYNAMIC},), strict=False
@@ -75,6 +82,24 @@ def _quiet() -> Iterator[None]:
     finally:
         logging.disable(was_silent)
         torch.backends.mha.set_fastpath_enabled(was_fast)
+
+
+@cache
+def _hold_device_guard() -> None:
+    """Let a thread that never ends be the first to enter FakeTensorMode.
+
+    Without CUDA torch 2.11 keeps a device guard that lives in that thread; once the thread has
+    ended, the next torch.export of the process crashes.
+    """
+    is_held = threading.Event()
+
+    def hold() -> None:
+        with FakeTensorMode():
+            is_held.set()
+        threading.Event().wait()
+
+    threading.Thread(target=hold, name="hybridquant-device-guard", daemon=True).start()
+    is_held.wait()
 
 
 @cache
