@@ -33,7 +33,7 @@ class EntropyObserver(Observer):
     zeros are left out: they are a code, and the spike that a ReLU leaves would force one level
     per bin.
 
-    Cost: one pass over each batch, then n passes over the histogram (about 40 ms per tensor).
+    Cost: one pass over each batch, then n passes over the histogram.
 
     Source:
         TensorRT's 8-bit calibration (Migacz, GTC 2017) as described in NVIDIA's forum: 128

@@ -21,8 +21,7 @@ class MseObserver(Observer):
     Tries ``[f * low, f * high]`` for f = 1, 1 - 1/n, ..., 1/n and keeps the one with the least sum
     of ``|x - x_hat|^exponent``; of equal ones the widest. The whole range stays when the gain is
     within the histogram's uncertainty, so the error is at most that of ``minmax``. All batches
-    count. Cost: one pass over each batch, then n passes over the histogram (about 15 ms per
-    tensor at n = 100).
+    count. Cost: one pass over each batch, then n passes over the histogram.
 
     Source:
         OMSE as in FQ-ViT's released code (90 factors in steps of 0.01, exponent 2, last batch
