@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import re
 import sysconfig
+from pathlib import Path
+
+import torch
 
 from hybridquant.capture.errors import CaptureError, UnsupportedOperatorError
 
-_STANDARD_LIBRARY = sysconfig.get_paths()["stdlib"]
+_STANDARD_LIBRARY = Path(sysconfig.get_paths()["stdlib"])
+_PACKAGES = (Path(torch.__file__).parent, Path(__file__).parents[1])
 # Texts of torch 2.11's errors about sizes or branches that depend on tensor values.
 _VALUES = ("data-dependent", "item()", "_local_scalar_dense", "unbacked")
 
@@ -59,9 +63,14 @@ def _user_frame(error: Exception) -> str:
     frame, found = error.__traceback__, ""
     while frame is not None:
         path = frame.tb_frame.f_code.co_filename
-        is_library = path.startswith(_STANDARD_LIBRARY) and "site-packages" not in path
-        if not (is_library or "/torch/" in path or "hybridquant" in path or path.startswith("<")):
-            name = path.replace("\\", "/").rsplit("/", 1)[-1]
-            found = f"{name}:{frame.tb_lineno} ({frame.tb_frame.f_code.co_name})"
+        if not (path.startswith("<") or _is_library(Path(path))):
+            found = f"{Path(path).name}:{frame.tb_lineno} ({frame.tb_frame.f_code.co_name})"
         frame = frame.tb_next
     return found
+
+
+def _is_library(path: Path) -> bool:
+    """Say whether a file is torch's, ours or Python's own: no place a model is written in."""
+    if any(path.is_relative_to(folder) for folder in _PACKAGES):
+        return True
+    return path.is_relative_to(_STANDARD_LIBRARY) and "site-packages" not in path.parts

@@ -185,3 +185,19 @@ def test_unusual_output():
 
     with pytest.raises(CaptureError, match="capture: model must"):
         capture(Model(Odd).eval(), IMAGES)
+
+
+CODE = """
+def function(x):
+    return x * 2 if x.sum() > 0 else x
+"""
+FOLDERS = ["hybridquant-demo", "torch", "hybridquant", "site-packages/hybridquant_models"]
+
+
+@pytest.mark.parametrize("folder", FOLDERS)
+def test_the_line_is_shown_wherever_the_project_is(folder, tmp_path):
+    path = tmp_path / folder / "model.py"
+    names = {}
+    exec(compile(CODE, str(path), "exec"), names)
+    with pytest.raises(UnsupportedOperatorError, match=r" at model.py:3 \(function\)"):
+        capture(Model(names["function"]).eval(), IMAGES)
