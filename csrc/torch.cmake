@@ -2,13 +2,21 @@
 # CUDA compiler.
 find_package(Python REQUIRED COMPONENTS Interpreter Development.Module)
 execute_process(
-  COMMAND "${Python_EXECUTABLE}" -c
-    "import importlib.util as u; print(u.find_spec('torch').submodule_search_locations[0])"
-  OUTPUT_VARIABLE HYBRIDQUANT_TORCH_DIR OUTPUT_STRIP_TRAILING_WHITESPACE
+  COMMAND "${Python_EXECUTABLE}" -c "
+import importlib.metadata, importlib.util
+print(importlib.metadata.version('torch'))
+print(importlib.util.find_spec('torch').submodule_search_locations[0])"
+  OUTPUT_VARIABLE HYBRIDQUANT_TORCH OUTPUT_STRIP_TRAILING_WHITESPACE
   RESULT_VARIABLE HYBRIDQUANT_TORCH_RESULT ERROR_QUIET)
-if(NOT HYBRIDQUANT_TORCH_RESULT EQUAL 0)
-  message(FATAL_ERROR "hybridquant: ${Python_EXECUTABLE} must have torch 2.10 or later; "
-    "install it, or name another Python with -DPython_EXECUTABLE=...")
+set(HYBRIDQUANT_TORCH_VERSION "no torch")
+if(HYBRIDQUANT_TORCH_RESULT EQUAL 0)
+  string(REGEX MATCH "^[^\n]+" HYBRIDQUANT_TORCH_VERSION "${HYBRIDQUANT_TORCH}")
+  string(REGEX MATCH "[^\n]+$" HYBRIDQUANT_TORCH_DIR "${HYBRIDQUANT_TORCH}")
+endif()
+if(NOT HYBRIDQUANT_TORCH_VERSION VERSION_GREATER_EQUAL HYBRIDQUANT_TORCH_TARGET)
+  message(FATAL_ERROR "hybridquant: ${Python_EXECUTABLE} must have torch "
+    "${HYBRIDQUANT_TORCH_TARGET} or later, got ${HYBRIDQUANT_TORCH_VERSION}; install it, or name "
+    "another Python with -DPython_EXECUTABLE=...")
 endif()
 
 add_library(hybridquant_torch_headers INTERFACE)
@@ -22,3 +30,4 @@ foreach(library IN ITEMS torch_cpu torch c10)
     IMPORTED_LOCATION "${HYBRIDQUANT_TORCH_DIR}/lib/lib${library}.so"
     IMPORTED_NO_SONAME OFF)
 endforeach()
+add_compile_options("$<$<CONFIG:Release>:-ffile-prefix-map=${HYBRIDQUANT_TORCH_DIR}/=torch/>")
