@@ -41,7 +41,7 @@ def _check(draft: Draft) -> None:
     for node in draft.graph.nodes:
         if node.op != "call_function" or node.target in OPERATORS:
             continue
-        if isinstance(node.meta["val"], (Tensor, list)):
+        if isinstance(node.meta["val"], (Tensor, list, tuple)):
             raise unsupported(node)
         raise unsupported(next(iter(node.users), node), "has the batch size among its arguments")
 

@@ -113,6 +113,9 @@ def test_module_in_training_mode_is_named():
 
 REFUSED = [
     ("unlisted", lambda x: x.cumsum(1), "operator aten.cumsum.default in module 'stages.1'"),
+    ("sort", lambda x: x.sort(1)[0] + 1, "operator aten.sort.default in module 'stages.1'"),
+    ("top places", lambda x: x.mean((2, 3)).topk(2)[1].float(), "operator aten.topk.default"),
+    ("top of the batch", lambda x: x.flatten().topk(x.shape[0])[0], "operator aten.topk.default"),
     ("dropout", lambda x: nn.functional.dropout(x, training=True), "at random|aten"),
     ("statistics", lambda x: nn.functional.batch_norm(x, None, None, training=True), "batch|aten"),
     ("value decides", lambda x: x * 2 if x.sum().item() > 0 else x, "values decide"),

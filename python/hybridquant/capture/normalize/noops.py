@@ -35,6 +35,8 @@ def dropout(_draft: Draft, node: fx.Node) -> Result:
 def cast(_draft: Draft, node: fx.Node) -> Result:
     """A cast from float32 to float32 does nothing; any other cast of data is not supported."""
     before, after = args_of(node)[0].meta["val"].dtype, node.meta["val"].dtype
+    if not before.is_floating_point:
+        return None  # What made places or a mask of the data is refused, by its own name.
     if before != after:
         reason = f"casts {_name(before)} to {_name(after)}; run the model in float32"
         raise unsupported(node, reason)
