@@ -10,7 +10,7 @@ pinned=(torch==2.11.0 torchvision==0.26.0 timm==1.0.31)
 say() { printf '\n== %s\n' "$*"; }
 fail() { printf 'error: %s\n' "$*" >&2; exit 1; }
 
-# need_packages PACKAGE...: installs the Debian packages that are missing when root, else says so.
+# need_packages PACKAGE...: installs the Debian packages that are missing when root, else names all.
 need_packages() {
   local missing=() package
   for package in "$@"; do
@@ -25,26 +25,33 @@ need_packages() {
     "${missing[@]}" >/dev/null
 }
 
-# make_environment EXTRAS: .venv with torch, the build tools, and hybridquant built in place.
+# has_headers PYTHON: _C is compiled against Python's headers.
+has_headers() {
+  "$1" -c 'import sysconfig, pathlib, sys
+sys.exit(not (pathlib.Path(sysconfig.get_paths()["include"]) / "Python.h").exists())' 2>/dev/null
+}
+
+# make_environment EXTRAS PACKAGE...: the packages, and .venv with torch, the build tools, and
+# hybridquant built in place with its EXTRAS.
 make_environment() {
-  command -v python3 >/dev/null || need_packages python3
-  command -v c++ >/dev/null || need_packages g++
-  python3 -c 'import sys; sys.exit(sys.version_info < (3, 10))' ||
-    fail "python3 must be 3.10 or newer, got $(python3 --version)"
-  if ! "$python" -m pip --version >/dev/null 2>&1; then
-    python3 -c 'import ensurepip' 2>/dev/null || need_packages python3-venv
-    # _C is compiled against Python's headers.
+  local extras=$1 needed=("${@:2}") base=python3
+  "$python" -m pip --version >/dev/null 2>&1 && base=$python
+  command -v c++ >/dev/null || needed+=(g++)
+  command -v "$base" >/dev/null || needed+=(python3)
+  [ "$base" = "$python" ] || python3 -c 'import ensurepip' 2>/dev/null || needed+=(python3-venv)
+  has_headers "$base" || needed+=(python3-dev)
+  need_packages "${needed[@]}"
+  "$base" -c 'import sys; sys.exit(sys.version_info < (3, 10))' ||
+    fail "python3 must be 3.10 or newer, got $("$base" --version)"
+  if [ "$base" != "$python" ]; then
     say "create .venv"
     python3 -m venv --clear "$root/.venv"
   fi
-  "$python" -c 'import sysconfig, pathlib, sys
-sys.exit(not (pathlib.Path(sysconfig.get_paths()["include"]) / "Python.h").exists())' ||
-    need_packages python3-dev
   say "install torch and the build tools"
   "$python" -m pip install -q --disable-pip-version-check "${pinned[@]}" \
     'setuptools>=77' 'cmake>=3.25' ninja
   say "build and install hybridquant"
   # The environment's cmake and ninja must be found by the build.
   PATH="$root/.venv/bin:$PATH" "$python" -m pip install -q --disable-pip-version-check \
-    --no-build-isolation -e "$root$1"
+    --no-build-isolation -e "$root$extras"
 }

@@ -4,8 +4,7 @@ set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/setup_env.sh"
 cd "$root"
 
-need_packages libgtest-dev
-make_environment "[dev]"
+make_environment "[dev]" libgtest-dev
 export PATH="$root/.venv/bin:$PATH"
 
 say "format, lint, layers, types"
