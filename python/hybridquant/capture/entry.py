@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import copy
-from typing import Any
+from collections.abc import Iterator
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -14,10 +15,11 @@ from hybridquant.capture.bridges import find_bridges
 from hybridquant.capture.cleanup import find_activations, merge_views
 from hybridquant.capture.constants import fold_constants, restore_names
 from hybridquant.capture.errors import CaptureError, UnsupportedOperatorError
-from hybridquant.capture.export import export
+from hybridquant.capture.export import make_functional, trace
 from hybridquant.capture.fold import fold_channels
 from hybridquant.capture.graph import FloatGraph
 from hybridquant.capture.normalize import normalize
+from hybridquant.progress import track
 
 
 def capture(model: nn.Module, example: Tensor) -> FloatGraph:
@@ -26,7 +28,7 @@ def capture(model: nn.Module, example: Tensor) -> FloatGraph:
     BatchNorm, LayerScale and constants are folded; the graph equals the model within float32
     rounding. The model is not changed and shares no memory with the graph.
 
-    Cost: a few seconds of tracing; copies the weights once.
+    Cost: a few seconds of tracing, behind a progress bar on a terminal; copies the weights once.
 
     Args:
         model: A float32 vision model in eval mode, images to logits (or tuples, lists, dicts of
@@ -49,14 +51,27 @@ def capture(model: nn.Module, example: Tensor) -> FloatGraph:
     """
     _check_model(model)
     _check_example(example)
+    *_, graph = track(_stages(model, example), "capture", total=_NUM_STAGES)
+    return cast(FloatGraph, graph)
+
+
+_NUM_STAGES = 4
+
+
+def _stages(model: nn.Module, example: Tensor) -> Iterator[FloatGraph | None]:
+    """Yield at the end of each stage: None, and the graph at the end of the last."""
     try:
-        draft, out_spec = export(_isolated(model), example)
+        program = trace(_isolated(model), example)
+        yield None
+        draft, out_spec = make_functional(program, example.device)
     except (CaptureError, UnsupportedOperatorError):
         _check_forward(_isolated(model), example)
         raise
+    yield None
     draft.sweep()
     fold_constants(draft)
     normalize(draft)
+    yield None
     fold_constants(draft)
     fold_channels(draft)
     merge_views(draft)
@@ -64,7 +79,7 @@ def capture(model: nn.Module, example: Tensor) -> FloatGraph:
     restore_names(draft)
     graph = assemble(draft, out_spec)
     _mark(graph, model)
-    return graph
+    yield graph
 
 
 def _mark(graph: FloatGraph, model: nn.Module) -> None:

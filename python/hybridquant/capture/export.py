@@ -35,11 +35,10 @@ _RECURRENT = {
 _ONE_AT_A_TIME = threading.Lock()
 
 
-def export(model: nn.Module, example: Tensor) -> tuple[Draft, Any]:
-    """Return ``model`` as a draft of functional operators, and its output's tree structure.
+def trace(model: nn.Module, example: Tensor) -> ExportedProgram:
+    """Return what torch.export makes of ``model``, for any batch size.
 
-    Cost: one trace of the model with fake tensors, and a second one (about twice as long) if it
-    writes in place or holds operators to decompose.
+    Cost: one trace of the model with fake tensors.
 
     Args:
         model: In eval mode; not changed.
@@ -50,18 +49,40 @@ def export(model: nn.Module, example: Tensor) -> tuple[Draft, Any]:
         UnsupportedOperatorError: If the model reads values, e.g. by ``.item()``.
     """
     pair = example[:1].detach().expand(2, *example.shape[1:]).contiguous()
+    with _exporting():
+        return torch.export.export(model, (pair,), dynamic_shapes=({0: Dim.DYNAMIC},), strict=False)
+
+
+def make_functional(program: ExportedProgram, device: torch.device) -> tuple[Draft, Any]:
+    """Return a draft of functional operators, and the tree structure of the model's output.
+
+    Cost: a second trace (about twice as long as the first) if the program writes in place or holds
+    operators to decompose.
+
+    Args:
+        program: From ``trace``.
+        device: Where the images are.
+
+    Raises:
+        CaptureError: If the model writes to its buffers, or cannot be traced after all.
+        UnsupportedOperatorError: If the model reads values, e.g. by ``.item()``.
+    """
+    if not is_simple(program.graph, _image(program), _known()):
+        with _exporting():
+            program = program.run_decompositions(_decompositions())
+    return _to_draft(program, device), program.call_spec.out_spec
+
+
+@contextmanager
+def _exporting() -> Iterator[None]:
+    """Let torch.export run undisturbed, and explain its errors."""
     with _ONE_AT_A_TIME, _quiet():
         if threading.current_thread() is not threading.main_thread():
             _hold_device_guard()
         try:
-            program = torch.export.export(
-                model, (pair,), dynamic_shapes=({0: Dim.DYNAMIC},), strict=False
-            )
-            if not is_simple(program.graph, _image(program), _known()):
-                program = program.run_decompositions(_decompositions())
+            yield
         except Exception as error:
             raise explain(error) from None
-    return _to_draft(program, example.device), program.call_spec.out_spec
 
 
 @contextmanager

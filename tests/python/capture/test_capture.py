@@ -1,10 +1,12 @@
 """What capture gives back, and what it leaves alone."""
 
 import copy
+import io
 
 import pytest
 import torch
 from torch import nn
+from tqdm import tqdm
 
 from hybridquant.capture import capture
 
@@ -120,6 +122,18 @@ def test_output_structures(function):
     expected, got = function(IMAGES), capture(Model().eval(), IMAGES)(IMAGES)
     torch.testing.assert_close(got, expected)
     assert type(got) is type(expected)
+
+
+def test_stages_are_shown(monkeypatch):
+    def at_once(items, **options):
+        shown = {"disable": False, "delay": 0, "mininterval": 0, "file": terminal}
+        return tqdm(items, **(options | shown))
+
+    terminal = io.StringIO()
+    monkeypatch.setattr("hybridquant.progress.tqdm", at_once)
+    capture(small_model(), IMAGES)
+    assert "capture:  50%" in terminal.getvalue()
+    assert "4/4" in terminal.getvalue()
 
 
 @pytest.mark.parametrize("batch", [1, 2, 7])
