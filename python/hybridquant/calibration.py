@@ -61,6 +61,15 @@ class Calibration:
             msg = "Calibration: source must hold at least one batch, got none"
             raise ValueError(msg)
 
+    def __len__(self) -> int:
+        """Return the number of batches.
+
+        Raises:
+            TypeError: If ``source`` does not know its length.
+        """
+        is_cut_here = isinstance(self._source, Tensor) or hasattr(self._source, "batches")
+        return -(-len(self._source) // (self._batch_size if is_cut_here else 1))
+
     def first(self) -> Tensor:
         """Return the first batch."""
         return next(iter(self))

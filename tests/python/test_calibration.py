@@ -1,10 +1,13 @@
 """Every form of calibration images a user may have."""
 
+from collections.abc import Iterator
+
 import pytest
 import torch
 from torch.utils.data import DataLoader, TensorDataset
 
 from hybridquant.calibration import Calibration
+from hybridquant.progress import track
 
 IMAGES = torch.arange(5 * 3 * 4 * 4, dtype=torch.float32).reshape(5, 3, 4, 4)
 LABELS = torch.arange(5)
@@ -33,6 +36,31 @@ def test_every_source_gives_the_same_images_twice(source: object) -> None:
     for _ in range(2):
         assert torch.equal(torch.cat(list(calibration)), IMAGES)
     assert torch.equal(calibration.first(), IMAGES[:2])
+    assert len(calibration) == len(list(calibration)) == 3
+
+
+def test_images_count_where_the_source_has_images() -> None:
+    class Images:
+        def __len__(self) -> int:
+            return len(IMAGES)
+
+        def batches(self, batch_size: int) -> Iterator[tuple[torch.Tensor, ...]]:
+            return zip(IMAGES.split(batch_size), LABELS.split(batch_size), strict=True)
+
+    calibration = Calibration(Images(), batch_size=2)
+    assert len(calibration) == len(list(calibration)) == 3
+
+
+def test_a_source_may_not_know_its_length() -> None:
+    class Unsized:
+        def __iter__(self) -> Iterator[torch.Tensor]:
+            return iter(IMAGES.split(2))
+
+    calibration = Calibration(Unsized())
+    assert len(list(calibration)) == 3
+    assert track(calibration, "calibrate").total is None
+    with pytest.raises(TypeError, match="has no len"):
+        len(calibration)
 
 
 @pytest.mark.parametrize(("source", "error", "text"), BAD)
