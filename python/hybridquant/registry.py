@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import importlib
 import pkgutil
+import threading
 from collections.abc import Callable, Iterable
 from typing import Generic, TypeVar
 
@@ -34,7 +35,8 @@ def unknown_name(what: str, name: object, known: Iterable[str]) -> str:
 class Registry(Generic[T]):
     """Maps names to objects that the modules of one package register on import.
 
-    The package is scanned once, on first use, so nothing has a list to edit.
+    The package is scanned once, on first use, so nothing has a list to edit. A file that cannot be
+    imported raises its own error at every use. Threads may share a registry.
 
     Args:
         what: Singular noun for error texts, e.g. ``"observer"``.
@@ -46,6 +48,9 @@ class Registry(Generic[T]):
         self._package = package
         self._items: dict[str, T] = {}
         self._is_scanned = False
+        # Reentrant: a module that is being scanned may ask its registry for names.
+        self._lock = threading.RLock()
+        self._is_scanning = False
 
     def register(self, name: str) -> Callable[[T], T]:
         """Return a decorator that stores its argument under ``name``.
@@ -82,7 +87,23 @@ class Registry(Generic[T]):
     def _scan(self) -> None:
         if self._is_scanned:
             return
-        self._is_scanned = True
-        package = importlib.import_module(self._package)
-        for module in pkgutil.iter_modules(package.__path__):
-            importlib.import_module(f"{self._package}.{module.name}")
+        with self._lock:
+            if self._is_scanned or self._is_scanning:
+                return
+            self._is_scanning = True
+            try:
+                package = importlib.import_module(self._package)
+                for module in pkgutil.iter_modules(package.__path__):
+                    self._import(module.name)
+                self._is_scanned = True
+            finally:
+                self._is_scanning = False
+
+    def _import(self, name: str) -> None:
+        before = dict(self._items)
+        try:
+            importlib.import_module(f"{self._package}.{name}")
+        except BaseException:
+            # What the module registered goes: at the next use it is imported again.
+            self._items = before
+            raise
