@@ -107,9 +107,13 @@ def _plain_meta(node: fx.Node) -> dict[str, Any]:
 
 
 def _free_name(name: str) -> str:
-    """Return ``name``, with an underscore where it would hide an attribute of the graph itself."""
+    """Return ``name``, with an underscore where it would hide an attribute of the graph itself.
+
+    ``fake_quant`` is where a QuantGraph keeps its modules.
+    """
     first, dot, rest = name.partition(".")
-    return f"{first}_{dot}{rest}" if hasattr(FloatGraph, first) or first == "meta" else name
+    is_taken = hasattr(FloatGraph, first) or first in ("meta", "fake_quant")
+    return f"{first}_{dot}{rest}" if is_taken else name
 
 
 def _attach(root: nn.Module, name: str, value: Tensor) -> None:

@@ -82,11 +82,12 @@ def test_weights_keep_names_and_gradients():
 
 def test_names_that_would_hide_the_graph_are_changed():
     model = nn.Sequential()
-    for name in ("graph", "meta", "forward_"):
+    for name in ("graph", "meta", "fake_quant", "forward_"):
         model.add_module(name, nn.Linear(8, 8, bias=False))
     graph = capture(model.eval(), IMAGES)
     assert torch.equal(graph(IMAGES), model(IMAGES))
-    assert set(graph.state_dict()) == {"graph_.weight", "meta_.weight", "forward_.weight"}
+    names = ("graph_", "meta_", "fake_quant_", "forward_")
+    assert set(graph.state_dict()) == {f"{name}.weight" for name in names}
 
 
 def test_every_node_has_plain_meta():
