@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass
-from typing import cast
+from typing import Any, cast
 
-from torch import nn
 from torch.fx import Node
 
 from hybridquant.capture import FloatGraph
+from hybridquant.capture.graph import args_of
 from hybridquant.capture.vocabulary import LAYOUT_KINDS
 from hybridquant.quantizers import QUANTIZERS, FakeQuant
 from hybridquant.types import Edge, Operand, QuantSpec
@@ -84,15 +84,16 @@ def find_edges(graph: FloatGraph) -> list[Edge]:
     """Return every edge of ``graph`` that could be quantized, in graph order.
 
     Operators that only move values (reshape, permute, ...) have none: quantizing before or after
-    them is the same. In a QuantGraph the edge is the same, whether a fake-quant module sits on it
-    or not.
+    them is the same. Concatenation has: an integer model brings each of its inputs to one scale, in
+    one rounding. In a QuantGraph the edge is the same, whether a fake-quant module sits on it or
+    not.
     """
     edges = []
     for node in graph.graph.nodes:
         kind = node.meta["kind"]
         if node.op != "call_function" or kind in LAYOUT_KINDS:
             continue
-        for position, producer in enumerate(node.args[: _NUM_DATA_INPUTS.get(kind)]):
+        for position, producer in enumerate(_inputs(node)[: _NUM_DATA_INPUTS.get(kind)]):
             if isinstance(producer, Node) and producer.meta["dtype"] == "float32":
                 is_weight = position == 1 and kind in _WEIGHT_AXIS and _is_parameter(producer)
                 operand: Operand = "weight" if is_weight else "activation"
@@ -111,8 +112,8 @@ def prepare(graph: FloatGraph, resolve: Resolve) -> QuantGraph:
         resolve: Maps all edges to a QuantSpec each, or to None for an edge that stays in float.
 
     Raises:
-        ValueError: If ``resolve`` leaves every edge in float, or wants one scale a channel where
-            the number of channels is not fixed.
+        ValueError: If ``resolve`` does not return an entry for each edge, leaves every edge in
+            float, or wants one scale a channel where the number of channels is not fixed.
     """
     copy = deepcopy(graph)
     quantized = QuantGraph(copy, copy.graph, "QuantGraph")
@@ -120,16 +121,16 @@ def prepare(graph: FloatGraph, resolve: Resolve) -> QuantGraph:
     nodes = {node.name: node for node in quantized.graph.nodes}
     shared: dict[tuple[Node, QuantSpec, int], Node] = {}
     quant_edges = []
-    for edge, spec in zip(edges, resolve(edges), strict=True):
+    for edge, spec in zip(edges, _resolved(edges, resolve), strict=True):
         if spec is None:
             continue
         consumer = nodes[edge.node]
-        producer = cast(Node, consumer.args[edge.position])
+        producer = cast(Node, _inputs(consumer)[edge.position])
         axis = _channel_axis(edge, producer)
         key = (producer, spec, axis)
         if key not in shared:
             shared[key] = _insert(quantized, edge, producer, spec, axis)
-        consumer.update_arg(edge.position, shared[key])
+        _set_input(consumer, edge.position, shared[key])
         quant_edges.append(QuantEdge(edge, spec, axis, str(shared[key].target)))
     if not quant_edges:
         msg = f"prepare: resolve must quantize at least one of {len(edges)} edges, got none"
@@ -137,6 +138,31 @@ def prepare(graph: FloatGraph, resolve: Resolve) -> QuantGraph:
     quantized.quant_edges = tuple(quant_edges)
     quantized.recompile()
     return quantized.eval()
+
+
+def _resolved(edges: Sequence[Edge], resolve: Resolve) -> Sequence[QuantSpec | None]:
+    specs = resolve(edges)
+    if len(specs) != len(edges):
+        msg = (
+            f"prepare: resolve must return one QuantSpec or None for each of {len(edges)} edges, "
+            f"got {len(specs)}"
+        )
+        raise ValueError(msg)
+    return specs
+
+
+def _inputs(node: Node) -> list[Any]:
+    """Return the arguments of an operator; those that stand in a list (``cat``) one by one."""
+    first, *rest = args_of(node)
+    return [*first, *rest] if isinstance(first, list) else [first, *rest]
+
+
+def _set_input(node: Node, position: int, producer: Node) -> None:
+    first, *rest = args_of(node)
+    if isinstance(first, list):
+        node.args = ([*first[:position], producer, *first[position + 1 :]], *rest)
+    else:
+        node.update_arg(position, producer)
 
 
 def _insert(graph: QuantGraph, edge: Edge, producer: Node, spec: QuantSpec, axis: int) -> Node:
@@ -158,13 +184,16 @@ def _insert(graph: QuantGraph, edge: Edge, producer: Node, spec: QuantSpec, axis
     return node
 
 
-def _free_name(graph: nn.Module, edge: Edge) -> str:
-    """Return a module name that tells where the edge is, e.g. ``fake_quant.stem.conv.weight``."""
-    operand = edge.operand if edge.position < 2 else f"{edge.operand}{edge.position}"
-    stem = ".".join(filter(None, ("fake_quant", edge.path, operand)))
-    taken = {name for name, _ in graph.named_modules()}
+def _free_name(graph: FloatGraph, edge: Edge) -> str:
+    """Return a module name that tells where the edge is, e.g. ``fake_quant.stem.conv.weight``.
+
+    A model may have a module called ``weight`` too, whose fake-quant modules come below that name.
+    """
+    stem = ".".join(filter(None, ("fake_quant", edge.path, edge.operand)))
+    taken = [f"fake_quant.{node.meta['path']}." for node in graph.graph.nodes]
+    taken += [f"{name}." for name, _ in graph.named_modules()]
     names = itertools.chain([stem], (f"{stem}_{number}" for number in itertools.count(2)))
-    return next(name for name in names if name not in taken)
+    return next(name for name in names if not any(t.startswith(f"{name}.") for t in taken))
 
 
 def _channel_axis(edge: Edge, producer: Node) -> int:

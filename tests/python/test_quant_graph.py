@@ -89,6 +89,69 @@ def test_edges_that_read_one_tensor_alike_share_a_module(images: Tensor) -> None
     assert activations == ["fake_quant.a.activation"] * 2
 
 
+class Concatenating(nn.Module):
+    """A concatenation of an operator's result (twice), the images and a constant."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 2, 1)
+        self.token = nn.Parameter(torch.ones(1, 1, 16, 16))
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.conv(x)
+        return torch.cat([y, x, self.token.expand(x.shape[0], -1, -1, -1), y], 1)
+
+
+def concatenation_specs(edges: list[Edge]) -> list[QuantSpec | None]:
+    return [ACTIVATION if edge.kind == "cat" else None for edge in edges]
+
+
+@pytest.fixture
+def concatenating(images: Tensor) -> QuantGraph:
+    graph = prepare(capture(Concatenating().eval(), images), concatenation_specs)
+    return PASSES["observe"](graph, Calibration(images))
+
+
+def test_concatenated_tensors_are_edges(concatenating: QuantGraph, images: Tensor) -> None:
+    edges = [edge for edge in find_edges(concatenating) if edge.kind == "cat"]
+    assert [edge.position for edge in edges] == [0, 1, 2, 3]
+    assert [edge.edge for edge in concatenating.quant_edges] == edges
+    modules = [edge.module.removeprefix("fake_quant.") for edge in concatenating.quant_edges]
+    assert modules == ["activation", "activation_2", "activation_3", "activation"]
+    got = concatenating(images)
+    for part, edge in zip(got.split([2, 3, 1, 2], 1), concatenating.quant_edges, strict=True):
+        assert torch.equal(concatenating.module_of(edge)(part), part)
+        assert part.unique().numel() <= 256
+    with concatenating.fake_quant_off():
+        assert not torch.equal(concatenating(images), got)
+
+
+def test_modules_may_be_called_like_an_operand(images: Tensor) -> None:
+    class Confusing(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.weight = nn.Conv2d(3, 3, 1)
+            self.activation = nn.ModuleDict({"activation": nn.Conv2d(3, 3, 1)})
+            self.fake_quant = nn.Conv2d(3, 3, 1)
+
+        def forward(self, x: Tensor) -> Tensor:
+            x = nn.functional.conv2d(x + x, self.fake_quant.weight)
+            return self.fake_quant(self.activation["activation"](self.weight(x)))
+
+    def all_specs(edges: list[Edge]) -> list[QuantSpec | None]:
+        return [WEIGHT if edge.operand == "weight" else ACTIVATION for edge in edges]
+
+    model = Confusing().eval()
+    graph = PASSES["observe"](prepare(capture(model, images), all_specs), Calibration(images))
+    modules = {edge.module for edge in graph.quant_edges}
+    for name in modules:
+        assert not any(other.startswith(f"{name}.") for other in modules)
+        torch.jit.script(graph.get_submodule(name))
+    assert {"fake_quant.weight.weight", "fake_quant.activation.activation.weight"} <= modules
+    with torch.no_grad(), graph.fake_quant_off():
+        torch.testing.assert_close(graph(images), model(images))
+
+
 def test_quantized_output_is_near_but_not_equal(
     quantized: QuantGraph, tiny_model: nn.Module, images: Tensor
 ) -> None:
@@ -150,21 +213,26 @@ COPIES = {
 }
 
 
+@pytest.fixture(params=["quantized", "concatenating"])
+def any_graph(request: pytest.FixtureRequest) -> QuantGraph:
+    return request.getfixturevalue(request.param)
+
+
 @pytest.mark.parametrize("copy_of", COPIES.values(), ids=COPIES)
-def test_copies_are_equal_and_complete(copy_of, quantized: QuantGraph, images: Tensor) -> None:
-    other = copy_of(quantized)
-    assert torch.equal(other(images), quantized(images))
-    assert other.quant_edges == quantized.quant_edges
-    assert find_edges(other) == find_edges(quantized)
+def test_copies_are_equal_and_complete(copy_of, any_graph: QuantGraph, images: Tensor) -> None:
+    other = copy_of(any_graph)
+    assert torch.equal(other(images), any_graph(images))
+    assert other.quant_edges == any_graph.quant_edges
+    assert find_edges(other) == find_edges(any_graph)
     assert isinstance(other, QuantGraph)
 
 
-def test_trace_and_export_follow_the_batch(quantized: QuantGraph, images: Tensor) -> None:
-    traced = torch.jit.trace(quantized, images[:2], check_trace=False)
+def test_trace_and_export_follow_the_batch(any_graph: QuantGraph, images: Tensor) -> None:
+    traced = torch.jit.trace(any_graph, images[:2], check_trace=False)
     batch = torch.export.Dim("batch")
-    exported = torch.export.export(quantized, (images[:2],), dynamic_shapes=({0: batch},)).module()
+    exported = torch.export.export(any_graph, (images[:2],), dynamic_shapes=({0: batch},)).module()
     for size in (1, 3, 6):
-        expected = quantized(images[:size])
+        expected = any_graph(images[:size])
         assert torch.equal(traced(images[:size]), expected)
         assert torch.equal(exported(images[:size]), expected)
 
@@ -188,6 +256,14 @@ def test_training_reaches_weights_and_learned_scales(quantized: QuantGraph, imag
 def test_a_recipe_that_quantizes_nothing_is_refused(tiny_model: nn.Module, images: Tensor) -> None:
     with pytest.raises(ValueError, match="must quantize at least one of 18 edges, got none"):
         prepare(capture(tiny_model, images), lambda edges: [None] * len(edges))
+
+
+@pytest.mark.parametrize("number", [0, 17, 19])
+def test_resolve_answers_for_every_edge(number: int, tiny_model: nn.Module, images: Tensor) -> None:
+    with pytest.raises(
+        ValueError, match=rf"^prepare: resolve must .* each of 18 edges, got {number}"
+    ):
+        prepare(capture(tiny_model, images), lambda edges: [ACTIVATION] * number)
 
 
 WRONG_INPUTS = [
