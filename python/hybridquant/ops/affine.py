@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from numbers import Integral, Real
 from typing import Union
 
 import torch
@@ -57,6 +58,16 @@ def fake_quant_affine(
         >>> fake_quant_affine(torch.tensor([-1.0, 0.24, 0.26, 9.0]), 0.5, 0, 0, 3)
         tensor([0.0000, 0.0000, 0.5000, 1.5000])
     """
+    if not torch.jit.is_scripting():  # type: ignore[attr-defined]
+        _check_types(
+            "fake_quant_affine",
+            x,
+            scale,
+            zero_point,
+            qmin=qmin,
+            qmax=qmax,
+            channel_axis=channel_axis,
+        )
     scales, zero_points = _parameters(x, scale, zero_point)
     if not torch.jit.is_scripting():  # type: ignore[attr-defined]
         return _call(
@@ -102,6 +113,10 @@ def quantize_affine(
         >>> quantize_affine(torch.tensor([-1.0, 0.24, 0.26, 9.0]), 0.5, 1, 0, 3)
         tensor([0, 1, 2, 3], dtype=torch.uint8)
     """
+    if not torch.jit.is_scripting():  # type: ignore[attr-defined]
+        _check_types(
+            "quantize_affine", x, scale, zero_point, qmin=qmin, qmax=qmax, channel_axis=channel_axis
+        )
     scales, zero_points = _parameters(x, scale, zero_point)
     if not torch.jit.is_scripting():  # type: ignore[attr-defined]
         return _call("quantize_affine", x, scales, zero_points, channel_axis, qmin, qmax)
@@ -137,11 +152,31 @@ def dequantize_affine(
         >>> dequantize_affine(torch.tensor([0, 1, 3], dtype=torch.uint8), 0.5, 1)
         tensor([-0.5000,  0.0000,  1.0000])
     """
+    if not torch.jit.is_scripting():  # type: ignore[attr-defined]
+        _check_types("dequantize_affine", q, scale, zero_point, channel_axis=channel_axis)
     scales, zero_points = _parameters(q, scale, zero_point)
     if not torch.jit.is_scripting():  # type: ignore[attr-defined]
         return _call("dequantize_affine", q, scales, zero_points, channel_axis)
     result: Tensor = torch.ops.hybridquant.dequantize_affine(q, scales, zero_points, channel_axis)
     return result
+
+
+def _check_types(
+    name: str, x: object, scale: object, zero_point: object, **integers: object
+) -> None:
+    first = "q" if name == "dequantize_affine" else "x"
+    # The usual type comes first: asking whether a value is Real or Integral takes a microsecond.
+    number = (Tensor, float, int, Real)
+    rows: list[tuple[str, object, tuple[type, ...], str]] = [
+        (first, x, (Tensor,), "a tensor"),
+        ("scale", scale, number, "a number or a float32 tensor"),
+        ("zero_point", zero_point, number, "a number or a float32 tensor"),
+        *((argument, value, (int, Integral), "an integer") for argument, value in integers.items()),
+    ]
+    for argument, value, kinds, wanted in rows:
+        if not isinstance(value, kinds):
+            msg = f"{name}: {argument} must be {wanted}, got {value!r}"
+            raise TypeError(msg)
 
 
 def _parameters(x: Tensor, scale: Number, zero_point: Number) -> tuple[Tensor, Tensor]:
