@@ -9,6 +9,8 @@ Usage: python scripts/bench/fake_quant.py [--batch 32] [--rounds 5] [--threads 1
 from __future__ import annotations
 
 import argparse
+import os
+import platform
 import statistics
 import sys
 import time
@@ -23,6 +25,7 @@ from hybridquant.ops import build_info
 
 OURS = torch.ops.hybridquant.fake_quant_affine
 QMIN, QMAX = 0, 255
+SEED = 0
 FORWARD_TARGET, LEARNED_TARGET = 1.0, 1.5
 MIN_SECONDS = 0.1  # of theirs for each race, so that small activations have many rounds
 
@@ -44,7 +47,7 @@ class Race:
 
 def activations(batch: int) -> list[Tensor]:
     """Return the inputs of MobileViT-S's convolutions and linear layers, one of each shape."""
-    torch.manual_seed(0)
+    torch.manual_seed(SEED)
     model = timm.create_model("mobilevit_s").eval()
     found: dict[tuple[int, ...], Tensor] = {}
 
@@ -151,7 +154,13 @@ def main() -> int:
     inputs = activations(arguments.batch)
     sizes = [x.numel() for x in inputs]
     print(f"torch {torch.__version__}, hybridquant {build_info()}")
-    print(f"{len(inputs)} activations of {min(sizes)} to {max(sizes)} elements")
+    print(
+        f"{platform.machine()}, {os.cpu_count()} cores, {torch.backends.cpu.get_cpu_capability()}"
+    )
+    print(
+        f"{len(inputs)} activations of {min(sizes)} to {max(sizes)} elements: MobileViT-S with "
+        f"random weights on {arguments.batch} random images, seed {SEED}"
+    )
     print("ours and theirs: sums over the activations; worst: of the minima, and its shape\n")
     head = ("thr", "what", "ours ms", "theirs ms", "min", "median", "worst", "", "diff")
     line = "{:>3}  {:<38} {:>8} {:>9} {:>6} {:>6} {:>6}  {:<20} {:>8}"
