@@ -9,7 +9,11 @@ from hybridquant.ops.library import load_library
 
 load_library()
 
-from hybridquant.ops import autograd, fakes  # noqa: E402, F401  (they register on a loaded library)
+from hybridquant.ops.fakes import register_fakes  # noqa: E402  (needs a loaded library)
+
+register_fakes()
+
+from hybridquant.ops import autograd  # noqa: E402, F401  (registers on operators that are there)
 from hybridquant.ops.affine import (  # noqa: E402
     dequantize_affine,
     fake_quant_affine,

@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from hybridquant.ops.library import check_operators
+
 FLOAT_DTYPES = (torch.float32, torch.bfloat16, torch.float16)
 CODE_DTYPES = (torch.uint8, torch.int8, torch.int16, torch.int32)
 
@@ -66,11 +68,20 @@ def _dequantize_affine(q: Tensor, scale: Tensor, zero_point: Tensor, channel_axi
     return torch.empty_like(q, dtype=torch.float32)
 
 
-for _fake in (
-    _fake_quant_affine,
-    _fake_quant_affine_grad_x,
-    _fake_quant_affine_grad,
-    _quantize_affine,
-    _dequantize_affine,
-):
-    torch.library.register_fake(f"hybridquant::{_fake.__name__[1:]}", _fake)
+def register_fakes() -> None:
+    """Register what is above with the operators of the loaded library.
+
+    Raises:
+        ImportError: If the library lacks one of them, or has other arguments for it.
+    """
+    functions = (
+        _fake_quant_affine,
+        _fake_quant_affine_grad_x,
+        _fake_quant_affine_grad,
+        _quantize_affine,
+        _dequantize_affine,
+    )
+    fakes = {function.__name__.removeprefix("_"): function for function in functions}
+    check_operators(fakes)
+    for name, fake in fakes.items():
+        torch.library.register_fake(f"hybridquant::{name}", fake)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -38,3 +41,26 @@ def load_library(path: Path = LIBRARY, torch_version: str = torch.__version__) -
         reason = str(error).splitlines()[0]
         msg = f"hybridquant: torch {torch_version} cannot load {path} ({reason}); {REINSTALL}"
         raise ImportError(msg) from error
+
+
+def check_operators(functions: Mapping[str, Callable[..., Any]]) -> None:
+    """Check that the loaded library has the operators this package calls, with the same arguments.
+
+    Args:
+        functions: Name of each operator to a function with its parameters.
+
+    Raises:
+        ImportError: If an operator is missing or has other arguments: the library is of another
+            version than the package.
+    """
+    for name, function in functions.items():
+        wanted = ", ".join(inspect.signature(function).parameters)
+        operator = getattr(torch.ops.hybridquant, name, None)
+        arguments = operator.default._schema.arguments if operator else []
+        got = ", ".join(argument.name for argument in arguments)
+        if got != wanted:
+            msg = (
+                f"hybridquant: the compiled library must have the operator {name}({wanted}), but "
+                f"has {f'{name}({got})' if operator else 'none of this name'}; {REINSTALL}"
+            )
+            raise ImportError(msg)

@@ -7,8 +7,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from torch import Tensor
 
-from hybridquant.ops import build_info, library
+from hybridquant.ops import build_info, info, library
 
 
 def one_sentence(error: pytest.ExceptionInfo[ImportError]) -> str:
@@ -47,24 +48,74 @@ def test_newer_torches_pass(version: str) -> None:
     library.load_library(torch_version=version)
 
 
-def test_importing_without_the_library_is_one_sentence(tmp_path: Path) -> None:
-    package = Path(library.__file__).parents[1]
-    shutil.copytree(
-        package, tmp_path / "hybridquant", ignore=shutil.ignore_patterns("*.so", "*.safetensors")
-    )
+def import_from(folder: Path) -> subprocess.CompletedProcess[str]:
+    """Return the failed import of the package that lies in ``folder``."""
     run = subprocess.run(
         [sys.executable, "-c", "import hybridquant"],
         capture_output=True,
         text=True,
         check=False,
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(folder)},
     )
     assert run.returncode == 1
+    return run
+
+
+def test_importing_without_the_library_is_one_sentence(tmp_path: Path) -> None:
+    package = Path(library.__file__).parents[1]
+    shutil.copytree(
+        package, tmp_path / "hybridquant", ignore=shutil.ignore_patterns("*.so", "*.safetensors")
+    )
+    run = import_from(tmp_path)
     last = run.stderr.strip().splitlines()[-1]
     assert last.startswith("ImportError: hybridquant: the compiled library must be at")
     assert str(tmp_path) in last
     assert "OSError" not in run.stderr
+
+
+def stale(x: Tensor, scale: Tensor) -> Tensor:
+    return x * scale
+
+
+def test_a_library_without_an_operator_is_an_import_error() -> None:
+    with pytest.raises(ImportError) as error:
+        library.check_operators({"fake_quant_lattice": stale})
+    expected = "must have the operator fake_quant_lattice(x, scale), but has none of this name; "
+    assert expected + library.REINSTALL in one_sentence(error)
+
+
+def test_a_library_with_other_arguments_is_an_import_error() -> None:
+    with pytest.raises(ImportError) as error:
+        library.check_operators({"dequantize_affine": stale})
+    expected = (
+        "but has dequantize_affine(q, scale, zero_point, channel_axis); reinstall hybridquant"
+    )
+    assert expected in one_sentence(error)
+
+
+def test_importing_with_an_older_library_is_one_sentence(tmp_path: Path) -> None:
+    package = Path(library.__file__).parents[1]
+    shutil.copytree(
+        package, tmp_path / "hybridquant", ignore=shutil.ignore_patterns("lib*.so", "*.safetensors")
+    )
+    older = tmp_path / "hybridquant" / library.LIBRARY.name
+    subprocess.run(["c++", "-shared", "-fPIC", "-x", "c++", os.devnull, "-o", older], check=True)
+    last = import_from(tmp_path).stderr.strip().splitlines()[-1]
+    assert last.startswith("ImportError: hybridquant: the compiled library must have the operator")
+    assert last.endswith(library.REINSTALL)
+
+
+def test_a_module_of_another_version_is_an_import_error() -> None:
+    built = build_info()["version"]
+    for same in (built, f"{built}rc1", f"{built}.dev3"):
+        info.check_version(same)
+    for other in (f"{built}0", "99.0.0"):
+        with pytest.raises(ImportError) as error:
+            info.check_version(other)
+        assert f"must be of version {other}, but it is of {built}; {library.REINSTALL}" in (
+            one_sentence(error)
+        )
 
 
 def test_build_info() -> None:
