@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Proves that the wheel built for the environment's torch also works with the newest torch: the same
-# libhybridquant_ops.so, in a second environment under build/, passes the tests of the ops.
+# libhybridquant_ops.so, in a second environment under build/, passes the tests of the ops, of capture,
+# of quantized graphs and of TorchScript files, and does the main job.
 # Usage: bash scripts/check_newest_torch.sh [TORCH_VERSION TORCHVISION_VERSION]
 # PYTHON names the environment's interpreter; .venv/bin/python unless set.
 set -euo pipefail
@@ -33,6 +34,13 @@ digest = hashlib.sha256(library.LIBRARY.read_bytes()).hexdigest()[:16]
 print(f"run with torch {torch.__version__}, Python {platform.python_version()}")
 print(f"{library.LIBRARY.name} {digest}, {build_info()}")'
 # The tests of the environment it was built in: eager, gradients, script, trace, export, opcheck,
-# errors. Warnings of a newer torch are its own business.
-"$newest" -m pytest -q -p no:cacheprovider -W ignore tests/python/ops tests/python/quantizers
+# capture, errors, TorchScript files. Warnings of a newer torch are its own business.
+"$newest" -m pytest -q -p no:cacheprovider -W ignore tests/python/ops tests/python/quantizers \
+  tests/python/capture tests/python/test_quant_graph.py tests/python/export
+# The main job, and its file read again.
+rm -rf "build/newest-out"
+"$newest" -W ignore -m hybridquant quantize default --calib tests/data/imagenette_calib.tar \
+  --images 32 --eval tests/data/imagenette_val.tar --out build/newest-out --threads 1
+"$newest" -W ignore -m hybridquant evaluate build/newest-out/model.fakequant.pt \
+  --data tests/data/imagenette_val.tar --threads 1
 echo "check_newest_torch: OK"
