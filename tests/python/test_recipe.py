@@ -13,7 +13,7 @@ from hybridquant.types import Edge
 
 ROOT = Path(__file__).parents[2]
 CONFIGS, DOCUMENT = ROOT / "configs", ROOT / "docs" / "recipes.md"
-FILES = sorted(CONFIGS.glob("*/*.yaml"))
+FILES = [file for file in sorted(CONFIGS.glob("*/*.yaml")) if file.parent.name != "train"]
 BASELINES = [
     "w4a8-mse",
     "w6a6-mse",

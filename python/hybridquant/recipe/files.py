@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -28,6 +29,9 @@ def list_recipes() -> list[str]:
 def load_recipe(name_or_path: str | Path) -> Recipe:
     """Return a recipe that comes with the package, or one from a file.
 
+    An edited copy of a shipped recipe must not report its figures under the shipped name: a file
+    with that name and another content gets its own, the file name without the suffix.
+
     Args:
         name_or_path: A name from ``list_recipes``, or the path of a ``.yaml`` or ``.yml`` file.
 
@@ -42,7 +46,7 @@ def load_recipe(name_or_path: str | Path) -> Recipe:
         msg = f"load_recipe: name_or_path must be a name, a path or a Recipe, got {got}"
         raise TypeError(msg)
     if isinstance(name_or_path, Path) or name_or_path.endswith(SUFFIXES):
-        return _load(Path(name_or_path), str(name_or_path))
+        return _with_own_name(_load(Path(name_or_path), str(name_or_path)), Path(name_or_path))
     shipped = dict(_shipped())
     if name_or_path not in shipped:
         problem = unknown_name("recipe", name_or_path, shipped)
@@ -71,10 +75,18 @@ def _load(file: Traversable, name: str) -> Recipe:
         raise ValueError(msg) from None
 
 
+def _with_own_name(recipe: Recipe, path: Path) -> Recipe:
+    shipped = dict(_shipped())
+    if recipe.name not in shipped or recipe == _load(shipped[recipe.name], recipe.name):
+        return recipe
+    return replace(recipe, name=path.stem)
+
+
 def _shipped() -> Iterator[tuple[str, Traversable]]:
     """Yield the name and file of each recipe in ``configs/<system>/<recipe>.yaml``."""
     for system in resources.files(CONFIGS).iterdir():
-        if system.is_dir():
+        # configs/train holds settings of scripts that train models, which are no recipes.
+        if system.is_dir() and system.name != "train":
             for file in system.iterdir():
                 if file.name.endswith(SUFFIXES):
                     yield f"{system.name}/{file.name.rpartition('.')[0]}", file

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from hybridquant.recipe import load_recipe, recipe_to_yaml
+from hybridquant.recipe import list_recipes, load_recipe, recipe_to_yaml
 
 LEGAL = "name: mine\ndescription: d\nrules: [{operators: '*', bits: 8}]\npasses: [observe]\n"
 
@@ -57,3 +57,27 @@ def test_refuses_an_unknown_name():
     text = "unknown recipe 'baseline/w8a8-mze'; did you mean baseline/w8a8-mse"
     with pytest.raises(ValueError, match=text):
         load_recipe("baseline/w8a8-mze")
+
+
+def test_an_edited_copy_of_a_shipped_recipe_is_called_after_its_file(tmp_path):
+    shipped = load_recipe("baseline/w8a8-mse")
+    file = tmp_path / "mine.yaml"
+    text = recipe_to_yaml(shipped)
+    file.write_text(text, encoding="utf-8")
+    assert load_recipe(file) == shipped
+    file.write_text(text.replace("bits: 8", "bits: 6"), encoding="utf-8")
+    assert load_recipe(file).name == "mine"
+    file.write_text(text.replace("name: baseline/w8a8-mse", "name: ours"), encoding="utf-8")
+    assert load_recipe(file).name == "ours"
+
+
+def test_every_listed_recipe_loads():
+    assert [load_recipe(name).name for name in list_recipes()] == list_recipes()
+
+
+def test_settings_for_training_are_no_recipes(tmp_path, monkeypatch):
+    for folder in ("train", "mine"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "a.yaml").write_text(LEGAL, encoding="utf-8")
+    monkeypatch.setattr("hybridquant.recipe.files.resources.files", lambda _: tmp_path)
+    assert list_recipes() == ["mine/a"]
