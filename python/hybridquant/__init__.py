@@ -6,17 +6,20 @@ quantized models need.
 
 from importlib.metadata import version
 
-from hybridquant.calibration import Calibration
-from hybridquant.capture import FloatGraph, capture
-from hybridquant.data import DataConfig, ImageData, load_data
-from hybridquant.export import load_torchscript, save_torchscript
-from hybridquant.models import LoadedModel, default_model_name, list_models, load_model
-from hybridquant.ops import build_info, dequantize_affine, fake_quant_affine, quantize_affine
-from hybridquant.pipeline import quantize
-from hybridquant.quant_graph import QuantEdge, QuantGraph, prepare
-from hybridquant.recipe import Recipe, list_recipes, load_recipe
-from hybridquant.report import Fidelity, Predictions, fidelity, format_table, predict
-from hybridquant.types import Edge, QuantSpec
+from hybridquant_cli import one_sentence_under_python_m
+
+with one_sentence_under_python_m():
+    from hybridquant.calibration import Calibration
+    from hybridquant.capture import FloatGraph, capture
+    from hybridquant.data import DataConfig, ImageData, load_data
+    from hybridquant.export import load_torchscript, save_torchscript
+    from hybridquant.models import LoadedModel, default_model_name, list_models, load_model
+    from hybridquant.ops import build_info, dequantize_affine, fake_quant_affine, quantize_affine
+    from hybridquant.pipeline import quantize
+    from hybridquant.quant_graph import QuantEdge, QuantGraph, prepare
+    from hybridquant.recipe import Recipe, list_recipes, load_recipe
+    from hybridquant.report import Fidelity, Predictions, fidelity, format_table, predict
+    from hybridquant.types import Edge, QuantSpec
 
 __version__ = version("hybridquant")
 

@@ -11,7 +11,6 @@ import json
 import sys
 import traceback
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any, Protocol
 
 from hybridquant.capture import CaptureError
@@ -64,8 +63,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: Arguments without the program's name; ``sys.argv[1:]`` by default.
     """
     args = _parser().parse_args(argv)
-    # As `python -m` does, so that `module:factory` finds a module in the working directory.
-    sys.path.insert(0, str(Path.cwd()))
     try:
         text, data = args.command.run(args, _be_silent if args.json else _print)
         _print(json.dumps(data, indent=2, allow_nan=False) if args.json else text)

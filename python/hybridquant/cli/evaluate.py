@@ -10,10 +10,10 @@ import torch
 
 from hybridquant.cli import COMMANDS, Say
 from hybridquant.cli.arguments import add_model, add_run, positive_int, set_threads
-from hybridquant.cli.subject import labelled, run_over, versions
+from hybridquant.cli.subject import labelled, load_subject, run_over, versions
 from hybridquant.data import DataConfig
 from hybridquant.export import load_torchscript
-from hybridquant.models import LoadedModel, load_model
+from hybridquant.models import LoadedModel
 from hybridquant.report import format_table
 
 
@@ -57,7 +57,7 @@ class EvaluateCommand:
 def _load(args: argparse.Namespace) -> LoadedModel:
     path = Path(args.model)
     if path.suffix != ".pt":
-        return load_model(args.model, args.checkpoint, pretrained=args.pretrained)
+        return load_subject(args)
     if args.checkpoint or args.pretrained:
         msg = f"evaluate: --checkpoint and --pretrained must go with a model's name, got {path}"
         raise ValueError(msg)

@@ -10,7 +10,7 @@ import torch
 from hybridquant.capture import capture, describe, describe_json
 from hybridquant.cli import COMMANDS, Say
 from hybridquant.cli.arguments import add_model
-from hybridquant.models import load_model
+from hybridquant.cli.subject import load_subject
 
 
 @COMMANDS.register("inspect")
@@ -25,6 +25,6 @@ class InspectCommand:
 
     def run(self, args: argparse.Namespace, _say: Say) -> tuple[str, Any]:
         """Return the graph as a table and as plain data."""
-        model = load_model(args.model, args.checkpoint, pretrained=args.pretrained)
+        model = load_subject(args)
         graph = capture(model.module, torch.zeros(2, *model.data_config.input_size))
         return describe(graph), describe_json(graph)

@@ -13,10 +13,16 @@ import torch
 
 from hybridquant.cli import COMMANDS, Say
 from hybridquant.cli.arguments import add_model, add_run, positive_int, set_threads
-from hybridquant.cli.subject import describe_float, describe_model, labelled, run_over, versions
+from hybridquant.cli.subject import (
+    describe_float,
+    describe_model,
+    labelled,
+    load_subject,
+    run_over,
+    versions,
+)
 from hybridquant.data import load_data
 from hybridquant.export import ArtifactFolder, save_torchscript
-from hybridquant.models import load_model
 from hybridquant.pipeline import quantize
 from hybridquant.recipe import load_recipe, recipe_to_yaml
 from hybridquant.report import (
@@ -63,7 +69,7 @@ class QuantizeCommand:
         set_threads(args.threads)
         torch.manual_seed(args.seed)
         with ArtifactFolder(args.out) as out:
-            model = load_model(args.model, args.checkpoint, pretrained=args.pretrained)
+            model = load_subject(args)
             calib = load_data(args.calib, model.data_config, num_images=args.images, seed=args.seed)
             test = labelled(args.eval, model) if args.eval else None
             shown = test or calib

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import argparse
 import math
 import platform
+import sys
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
@@ -12,13 +14,26 @@ from typing import Any
 from torch import nn
 
 from hybridquant.data import ImageData, load_data
-from hybridquant.models import LoadedModel
+from hybridquant.models import LoadedModel, load_model
+from hybridquant.models.zoo import ZOOS
 from hybridquant.recipe import Recipe
 from hybridquant.report import Predictions, predict
 
 # Measured accuracy further than this from the card's is worth a warning (a two-sided normal
 # deviate of 4 happens by chance once in 16,000 times): usually the preprocessing is wrong.
 _ALARM_SIGMAS = 4.0
+
+
+def load_subject(args: argparse.Namespace) -> LoadedModel:
+    """Return MODEL with the weights that ``add_model``'s arguments name.
+
+    The module of a ``package.module:factory`` may lie in the working directory, as for
+    ``python -m``. No other MODEL reads code from there.
+    """
+    prefix, is_prefixed, _ = args.model.partition(":")
+    if is_prefixed and prefix not in ZOOS and "" not in sys.path:
+        sys.path.insert(0, "")
+    return load_model(args.model, args.checkpoint, pretrained=args.pretrained)
 
 
 def labelled(
