@@ -21,7 +21,7 @@ def add_model(parser: argparse.ArgumentParser, also: str = "") -> None:
         + (f", or {also}" if also else ""),
     )
     parser.add_argument(
-        "--checkpoint", type=Path, metavar="F", help="weights: .safetensors, .pth or .pt"
+        "--checkpoint", type=path, metavar="F", help="weights: .safetensors, .pth or .pt"
     )
     parser.add_argument(
         "--pretrained", action="store_true", help="download timm's or torchvision's weights"
@@ -41,6 +41,14 @@ def add_run(parser: argparse.ArgumentParser) -> None:
 
 def _model_name(text: str) -> str:
     return default_model_name() if text == "default" else text
+
+
+def path(text: str) -> Path:
+    """Return ``text`` as a path, for argparse; an empty one would be the working directory."""
+    if not text.strip():
+        msg = f"must be a path, got {text!r}"
+        raise argparse.ArgumentTypeError(msg)
+    return Path(text)
 
 
 def positive_int(text: str) -> int:

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from hybridquant.cli import COMMANDS, Say
-from hybridquant.cli.arguments import add_model, add_run, positive_int, set_threads
+from hybridquant.cli.arguments import add_model, add_run, path, positive_int, set_threads
 from hybridquant.cli.subject import labelled, load_subject, run_over, versions
 from hybridquant.data import DataConfig
 from hybridquant.export import load_torchscript
@@ -27,7 +27,7 @@ class EvaluateCommand:
         """Declare MODEL and the data."""
         add_model(parser, also="the TorchScript file that `hybridquant quantize` wrote (*.pt)")
         parser.add_argument(
-            "--data", required=True, type=Path, metavar="DATA", help="labelled images"
+            "--data", required=True, type=path, metavar="DATA", help="labelled images"
         )
         parser.add_argument("--images", type=positive_int, metavar="N", help="images; default all")
         add_run(parser)
@@ -55,19 +55,19 @@ class EvaluateCommand:
 
 
 def _load(args: argparse.Namespace) -> LoadedModel:
-    path = Path(args.model)
-    if path.suffix != ".pt":
+    file = Path(args.model)
+    if file.suffix != ".pt":
         return load_subject(args)
     if args.checkpoint or args.pretrained:
-        msg = f"evaluate: --checkpoint and --pretrained must go with a model's name, got {path}"
+        msg = f"evaluate: --checkpoint and --pretrained must go with a model's name, got {file}"
         raise ValueError(msg)
-    module, metadata = load_torchscript(path)
+    module, metadata = load_torchscript(file)
     if "data_config" not in metadata:
-        msg = f"evaluate: MODEL must be a file that hybridquant wrote, got {path} without metadata"
+        msg = f"evaluate: MODEL must be a file that hybridquant wrote, got {file} without metadata"
         raise ValueError(msg)
     classes = metadata["classes"]
     return LoadedModel(
-        name=str(path),
+        name=str(file),
         module=module,
         data_config=DataConfig.from_mapping(metadata["data_config"]),
         classes=tuple(classes) if classes else None,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import hashlib
 import math
 import time
 from dataclasses import asdict
@@ -12,7 +13,7 @@ from typing import Any
 import torch
 
 from hybridquant.cli import COMMANDS, Say
-from hybridquant.cli.arguments import add_model, add_run, positive_int, set_threads
+from hybridquant.cli.arguments import add_model, add_run, path, positive_int, set_threads
 from hybridquant.cli.subject import (
     describe_float,
     describe_model,
@@ -35,7 +36,8 @@ from hybridquant.report import (
     packed_bytes,
 )
 
-MODEL_FILE = "model.fakequant.pt"
+MODEL_FILE, RECIPE_FILE, METRICS_FILE = "model.fakequant.pt", "recipe.yaml", "metrics.json"
+FILES = (MODEL_FILE, RECIPE_FILE, METRICS_FILE)
 
 
 @COMMANDS.register("quantize")
@@ -54,21 +56,22 @@ class QuantizeCommand:
             help="a name from `hybridquant list recipes` or a YAML file; default %(default)s",
         )
         parser.add_argument(
-            "--calib", required=True, type=Path, metavar="DATA", help="calibration images"
+            "--calib", required=True, type=path, metavar="DATA", help="calibration images"
         )
-        parser.add_argument("--eval", type=Path, metavar="DATA", help="labelled test images")
+        parser.add_argument("--eval", type=path, metavar="DATA", help="labelled test images")
         parser.add_argument(
             "--images", type=positive_int, metavar="N", help="calibration images; default all"
         )
-        parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="output folder")
+        parser.add_argument("--out", required=True, type=path, metavar="DIR", help="output folder")
         add_run(parser)
 
     def run(self, args: argparse.Namespace, say: Say) -> tuple[str, Any]:
         """Return the table of figures and the content of metrics.json."""
         recipe = load_recipe(args.recipe)
+        recipe_text = recipe_to_yaml(recipe)
         set_threads(args.threads)
         torch.manual_seed(args.seed)
-        with ArtifactFolder(args.out) as out:
+        with ArtifactFolder(args.out, FILES) as out:
             model = load_subject(args)
             calib = load_data(args.calib, model.data_config, num_images=args.images, seed=args.seed)
             test = labelled(args.eval, model) if args.eval else None
@@ -87,7 +90,9 @@ class QuantizeCommand:
                 "model": model.name,
                 "random_weights": model.is_random,
                 "recipe": recipe.name,
+                "recipe_sha256": hashlib.sha256(recipe_text.encode()).hexdigest(),
                 "seed": args.seed,
+                "batch_size": args.batch_size,
                 "threads": torch.get_num_threads(),
                 "images": calib.num_images,
                 "data_sha256": calib.sha256,
@@ -100,8 +105,8 @@ class QuantizeCommand:
                 "seconds": round(seconds, 3),
                 "versions": versions(),
             }
-            out.write_text("recipe.yaml", recipe_to_yaml(recipe))
-            out.write_json("metrics.json", metrics)
+            out.write_text(RECIPE_FILE, recipe_text)
+            out.write_json(METRICS_FILE, metrics)
         return _summary(metrics, args.out), metrics
 
 
@@ -134,7 +139,7 @@ def _summary(metrics: dict[str, Any], out: Path) -> str:
         if metrics["eval_images"]
         else f"the {metrics['images']} calibration images (no --eval)"
     )
-    files = [f"  {out / name}" for name in (MODEL_FILE, "recipe.yaml", "metrics.json")]
+    files = [f"  {out / name}" for name in FILES]
     cover = Coverage(metrics["coverage"]["quantized"], metrics["coverage"]["float"])
     return "\n".join(
         [

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -20,9 +21,11 @@ class ArtifactFolder:
 
     Args:
         target: The folder to fill; made when missing.
+        names: Files that will be written, as far as they are known before the work.
 
     Raises:
-        OSError: On entry, if ``target`` is a file, or cannot be made or written.
+        OSError: On entry, if ``target`` is a file, cannot be made or written, or holds a folder
+            with one of ``names``.
 
     Example:
         >>> with tempfile.TemporaryDirectory() as folder:
@@ -32,8 +35,9 @@ class ArtifactFolder:
         done
     """
 
-    def __init__(self, target: str | Path) -> None:
+    def __init__(self, target: str | Path, names: Iterable[str] = ()) -> None:
         self.target = Path(target)
+        self._names = tuple(names)
         self._staging: Path | None = None
         self._made: list[Path] = []  # folders that did not exist before, innermost first
 
@@ -50,6 +54,13 @@ class ArtifactFolder:
         if self.target.exists() and not self.target.is_dir():
             msg = f"ArtifactFolder: target must be a folder, got the file {self.target}"
             raise NotADirectoryError(msg)
+        for name in self._names:
+            if (self.target / name).is_dir():
+                msg = (
+                    f"ArtifactFolder: target must have room for the file {name}, "
+                    f"got the folder {self.target / name}; move it away"
+                )
+                raise IsADirectoryError(msg)
         folders = [self.target, *self.target.parents]
         self._made = [folder for folder in folders if not folder.exists()]
         try:

@@ -61,6 +61,7 @@ def inputs(tmp_path: Path) -> Path:
     flat = bad / "flat"
     flat.mkdir()
     Image.new("RGB", (32, 32)).save(flat / "a.png")
+    (bad / "taken" / "metrics.json").mkdir(parents=True)
     (bad / "file").write_text("a file")
     (bad / "truncated.tar").write_bytes(Path(CALIB).read_bytes()[:20000])
     (bad / "model.pt").write_bytes(b"PK not a model")
@@ -122,6 +123,10 @@ CASES = {
         ["quantize", "default", "--calib", CALIB, "--out", "{bad}/file/out"],
         "writable",
     ),
+    "artifact-is-a-folder": (
+        ["quantize", "default", "--calib", CALIB, "--out", "{bad}/taken"],
+        "metrics.json",
+    ),
     "nan-logits": (
         ["evaluate", f"{HERE}:NanOutput", "--data", CALIB, "--images", "10"],
         "finite",
@@ -139,6 +144,8 @@ USAGE = {
     "no-command": [],
     "unknown-command": ["quantise"],
     "no-data": ["quantize", "default", "--out", "{out}"],
+    "empty-out": ["quantize", "default", "--calib", CALIB, "--out", ""],
+    "empty-calib": [*QUANTIZE, "--calib", " "],
     "zero-images": [*QUANTIZE, "--calib", CALIB, "--images", "0"],
     "negative-threads": [*QUANTIZE, "--calib", CALIB, "--threads", "-1"],
     "text-for-seed": [*QUANTIZE, "--calib", CALIB, "--seed", "x"],

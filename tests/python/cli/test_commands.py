@@ -1,5 +1,6 @@
 """The commands on the embedded default: what they print, write and promise."""
 
+import hashlib
 import json
 import os
 import signal
@@ -17,6 +18,7 @@ from hybridquant.export import load_torchscript
 
 METRICS = {
     "agreement",
+    "batch_size",
     "data_sha256",
     "float_bytes",
     "fp32_top1",
@@ -24,6 +26,7 @@ METRICS = {
     "model",
     "model_bytes",
     "recipe",
+    "recipe_sha256",
     "seconds",
     "seed",
     "sqnr_db",
@@ -59,6 +62,9 @@ def test_quantize_then_evaluate(
         "recipe.yaml",
     ]
     assert (metrics["images"], metrics["eval_images"], metrics["seed"]) == (20, 400, 0)
+    assert metrics["batch_size"] == 32
+    recipe = (tmp_path / "recipe.yaml").read_bytes()
+    assert metrics["recipe_sha256"] == hashlib.sha256(recipe).hexdigest()
     # The card says 82.5 % on 3,925 images; 4 standard deviations on 400 images are 7.6 points.
     assert abs(metrics["fp32_top1"] - 0.825) < 0.076
     assert metrics["top1"] > metrics["fp32_top1"] - 0.15

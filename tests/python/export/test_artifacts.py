@@ -43,6 +43,16 @@ def test_a_file_in_the_way_is_an_error_before_any_work(tmp_path: Path) -> None:
         ArtifactFolder(tmp_path / "out").__enter__()
 
 
+def test_a_folder_with_a_files_name_is_an_error_before_any_work(tmp_path: Path) -> None:
+    folder = tmp_path / "a.json"
+    folder.mkdir()
+    with pytest.raises(
+        IsADirectoryError, match=r"room for the file a.json, got the folder .*; move"
+    ):
+        ArtifactFolder(tmp_path, ["b.pt", "a.json"]).__enter__()
+    assert list(tmp_path.iterdir()) == [folder]
+
+
 def test_a_parent_that_cannot_be_made_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(OSError, match="target must be writable"):
