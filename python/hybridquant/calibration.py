@@ -19,7 +19,8 @@ class Calibration:
         batch_size: Images a batch, where this class cuts the batches itself.
 
     Raises:
-        TypeError: If ``source`` is none of these, or can be iterated only once.
+        TypeError: If ``source`` is none of these, or can be iterated only once, or ``batch_size``
+            is no integer.
         ValueError: If ``batch_size`` is below 1.
 
     Example:
@@ -28,6 +29,9 @@ class Calibration:
     """
 
     def __init__(self, source: Any, batch_size: int = 32) -> None:
+        if not isinstance(batch_size, int):
+            msg = f"Calibration: batch_size must be an integer, got {batch_size!r}"
+            raise TypeError(msg)
         if batch_size < 1:
             msg = f"Calibration: batch_size must be at least 1, got {batch_size}"
             raise ValueError(msg)

@@ -72,3 +72,11 @@ def test_bad_sources_say_what_is_wrong(source: object, error: type, text: str) -
 def test_batch_size_must_be_positive() -> None:
     with pytest.raises(ValueError, match="batch_size must be at least 1, got 0"):
         Calibration(IMAGES, batch_size=0)
+
+
+@pytest.mark.parametrize("size", [2.5, None, "8"])
+def test_batch_size_must_be_an_integer(size: object) -> None:
+    with pytest.raises(
+        TypeError, match=f"Calibration: batch_size must be an integer, got {size!r}"
+    ):
+        Calibration(IMAGES, batch_size=size)  # type: ignore[arg-type]
