@@ -42,6 +42,7 @@ def load_model(
 
     Raises:
         OSError: If a file is missing or weights cannot be downloaded.
+        TypeError: If the name is no text.
         ValueError: If the name is unknown, the arguments contradict each other, or the
             checkpoint is damaged or does not fit.
 
@@ -50,6 +51,9 @@ def load_model(
         >>> model.data_config.input_size, len(model.classes), model.is_random
         ((3, 128, 128), 10, False)
     """
+    if not isinstance(name, str):
+        msg = f"load_model: name must be text, got {name!r}"
+        raise TypeError(msg)
     if num_classes is not None and num_classes < 1:
         reject("num_classes", "be at least 1", str(num_classes))
     if pretrained and checkpoint is not None:

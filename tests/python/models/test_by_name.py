@@ -83,6 +83,12 @@ def test_contradictions_are_refused(options: dict[str, Any], text: str) -> None:
         load_model("mobilevit_xxs", **options)
 
 
+@pytest.mark.parametrize("name", [None, 3, Path("mobilevit_xxs")])
+def test_a_name_must_be_text(name: object) -> None:
+    with pytest.raises(TypeError, match=r"load_model: name must be text, got "):
+        load_model(name)  # type: ignore[arg-type]
+
+
 def test_missing_checkpoint_is_named(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"must be an existing file, got .*gone\.pth"):
         load_model("timm:test_vit", tmp_path / "gone.pth")
