@@ -78,6 +78,8 @@ setup(
         "hybridquant.configs": ["*/*.yaml"],
         "hybridquant.models": ["checkpoints/*.safetensors", "checkpoints/*.json"],
     },
+    # Settings of scripts/train_reference.py, which is not installed either.
+    exclude_package_data={"hybridquant.configs": ["train/*.yaml"]},
     ext_modules=[Extension("hybridquant._C", sources=[])],
     cmdclass={"build_ext": CMakeBuild, "build_py": FreshBuildPy},
 )

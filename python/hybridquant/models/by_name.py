@@ -81,7 +81,9 @@ def _load_reference(
         reject("num_classes", f"be {card['num_classes']} for {entry.name}", str(num_classes))
     if path is None:
         entry.check()
-    module = get_zoo(card["library"]).build(card["model"], card["num_classes"], pretrained=False)
+    options = card.get("model_options", {})
+    zoo = get_zoo(card["library"])
+    module = zoo.build(card["model"], card["num_classes"], pretrained=False, **options)
     weights = path or entry.weights
     load_into(module, read_state_dict(weights), weights, entry.name)
     return LoadedModel(

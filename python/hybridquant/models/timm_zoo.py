@@ -23,7 +23,7 @@ def knows(name: str) -> bool:
     return bool(timm.is_model(name)) and ("." not in name or name in names())
 
 
-def build(name: str, num_classes: int | None, pretrained: bool) -> nn.Module:
+def build(name: str, num_classes: int | None, pretrained: bool, **options: Any) -> nn.Module:
     """Return the model, with timm's weights where ``pretrained``, else random.
 
     Raises:
@@ -32,7 +32,8 @@ def build(name: str, num_classes: int | None, pretrained: bool) -> nn.Module:
     """
     if pretrained and not timm.models.is_model_pretrained(name):
         reject("pretrained", f"be False for {name}, which has no weights", "True")
-    options: dict[str, Any] = {} if num_classes is None else {"num_classes": num_classes}
+    if num_classes is not None:
+        options["num_classes"] = num_classes
     model: nn.Module = timm.create_model(name, pretrained=pretrained, **options)
     return model
 

@@ -23,13 +23,14 @@ def knows(name: str) -> bool:
     return name in names()
 
 
-def build(name: str, num_classes: int | None, pretrained: bool) -> nn.Module:
+def build(name: str, num_classes: int | None, pretrained: bool, **options: Any) -> nn.Module:
     """Return the model, with torchvision's newest weights where ``pretrained``, else random.
 
     Raises:
         OSError: If the weights cannot be downloaded.
     """
-    options: dict[str, Any] = {} if num_classes is None else {"num_classes": num_classes}
+    if num_classes is not None:
+        options["num_classes"] = num_classes
     weights = "DEFAULT" if pretrained else None
     model: nn.Module = models.get_model(name, weights=weights, **options)
     return model

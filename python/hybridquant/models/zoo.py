@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from typing import Protocol, cast
+from typing import Any, Protocol, cast
 
 from torch import nn
 
@@ -24,8 +24,16 @@ class Zoo(Protocol):
     def knows(self, name: str) -> bool:
         """Return whether there is a model ``name``."""
 
-    def build(self, name: str, num_classes: int | None, pretrained: bool) -> nn.Module:
+    def build(
+        self, name: str, num_classes: int | None, pretrained: bool, **options: Any
+    ) -> nn.Module:
         """Return the model, with the library's weights where ``pretrained``, else random.
+
+        Args:
+            name: Of the architecture.
+            num_classes: Size of the classifier; None is the library's.
+            pretrained: Whether to download the weights.
+            options: Further arguments of the architecture, e.g. ``img_size``.
 
         Raises:
             OSError: If the weights cannot be downloaded.

@@ -1,11 +1,15 @@
 """The trained models in the package are what their cards say."""
 
+import hashlib
+import json
 import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import safetensors.torch
+import timm
 import torch
 
 from hybridquant.data import load_data
@@ -106,3 +110,24 @@ def test_users_weights_go_into_the_reference_architecture(tmp_path: Path) -> Non
     assert all(torch.equal(v, state[name]) for name, v in model.module.state_dict().items())
     with pytest.raises(ValueError, match=r"num_classes must be 10 for .*, got 7"):
         load_model(default_model_name(), num_classes=7)
+
+
+def test_options_of_the_architecture_are_on_the_card(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name, options = "efficientformerv2_s0.small", {"img_size": 64}
+    module = timm.create_model("efficientformerv2_s0", num_classes=10, **options)
+    weights = tmp_path / f"{name}.safetensors"
+    safetensors.torch.save_file(module.state_dict(), weights)
+    card = {
+        **(load_model(default_model_name()).card or {}),
+        "model": "efficientformerv2_s0",
+        "model_options": options,
+        "input_size": [3, 64, 64],
+        "sha256": hashlib.sha256(weights.read_bytes()).hexdigest(),
+    }
+    (tmp_path / f"{name}.json").write_text(json.dumps(card))
+    monkeypatch.setattr(reference, "CHECKPOINTS", tmp_path)
+    model = load_model(name)
+    images = torch.randn(2, 3, 64, 64)
+    assert torch.equal(model.module(images), module.eval()(images))

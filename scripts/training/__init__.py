@@ -1,0 +1,1 @@
+"""What scripts/train_reference.py is made of."""
