@@ -24,46 +24,44 @@ def save_torchscript(
     """Trace ``graph`` and write it as a TorchScript file.
 
     The file needs the ops library to be loaded (``import hybridquant`` in Python,
-    ``dlopen("libhybridquant_ops.so")`` in C++). Before it is written the traced module is run at
-    several batch sizes and must equal ``graph`` bit for bit. The same graph saved first in a fresh
-    process gives the same bytes; within one process torch numbers the traced classes on.
+    ``dlopen("libhybridquant_ops.so")`` in C++). It refuses images of another size than ``example``.
+    Before it is written the traced module is run at several batch sizes and must equal ``graph``
+    bit for bit. The same graph saved first in a fresh process gives the same bytes, whatever
+    called it; within one process torch numbers the traced classes on.
 
     Args:
-        graph: A FloatGraph or QuantGraph in eval mode.
+        graph: A FloatGraph or QuantGraph in eval mode that returns one tensor.
         path: The file to write; written under a temporary name, then renamed.
-        example: float32 [batch, channels, height, width]; fixes all sizes but the batch.
+        example: float32 [batch, channels, height, width], at least one image, finite; fixes all
+            sizes but the batch.
         metadata: Plain data stored in the file, e.g. model name and preprocessing.
 
     Raises:
         OSError: If the folder of ``path`` does not exist or cannot be written.
-        TypeError: If ``example`` is no float tensor.
-        ValueError: If ``graph`` is in training mode, or ``example`` has another size than it.
+        TypeError: If ``graph`` is no module or returns no tensor, or ``example`` is no float
+            tensor.
+        ValueError: If ``graph`` is in training mode, or ``example`` is empty, not finite, or of
+            another size than ``graph``.
         RuntimeError: If the traced module differs from ``graph``.
     """
-    if graph.training:
-        msg = "save_torchscript: graph must be in eval mode, got training mode; call graph.eval()"
-        raise ValueError(msg)
+    _check_graph(graph)
+    _check_example(example)
     path = Path(path)
     if not path.parent.is_dir() or path.is_dir():
         msg = f"save_torchscript: path must be a file in an existing folder, got {path}"
         raise FileNotFoundError(msg)
-    batches = [_resized(example, size) for size in _CHECKED_BATCHES]
-    with torch.no_grad():
-        expected = [graph(x) for x in batches]
-        traced = torch.jit.trace(graph, _resized(example, 2), check_trace=False)
-        for x, y in zip(batches, expected, strict=True):
-            if not torch.equal(traced(x), y):
-                msg = f"save_torchscript: the traced module differs from graph at batch {len(x)}"
-                raise RuntimeError(msg)
+    module = _traced(graph, example)
     buffer = io.BytesIO()
     extra = {_METADATA: json.dumps(dict(metadata or {}), sort_keys=True)}
     # Through a buffer, so that the bytes do not depend on the file's name.
-    torch.jit.save(traced, buffer, _extra_files=extra)
-    _write_atomically(path, buffer.getvalue())
+    torch.jit.save(module, buffer, _extra_files=extra)
+    _write_atomically(path, _without_call_stacks(buffer.getvalue()))
 
 
 def load_torchscript(path: str | Path) -> tuple[torch.jit.ScriptModule, dict[str, Any]]:
     """Return the module of a TorchScript file and the metadata stored with it.
+
+    Calling the module with images of another size than the file's raises ``torch.jit.Error``.
 
     Raises:
         OSError: If the file cannot be read.
@@ -79,6 +77,88 @@ def load_torchscript(path: str | Path) -> tuple[torch.jit.ScriptModule, dict[str
         raise ValueError(msg) from error
     text = extra[_METADATA]
     return module, json.loads(text) if text else {}
+
+
+class _SizeChecked(nn.Module):
+    """A traced graph behind a check of its input's size, which a trace cannot record."""
+
+    def __init__(self, graph: nn.Module, sizes: list[int]) -> None:
+        super().__init__()
+        self.graph = graph
+        self.sizes = sizes
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return what the graph returns; TorchScript compiles this."""
+        sizes = list(x.shape)
+        if sizes[1:] != self.sizes:
+            msg = f"x must have shape [batch] + {self.sizes}, got {sizes}; resize the images"
+            raise ValueError(msg)
+        result: Tensor = self.graph(x)
+        return result
+
+
+def _check_graph(graph: object) -> None:
+    if not isinstance(graph, nn.Module):
+        msg = f"save_torchscript: graph must be an nn.Module, got {type(graph).__name__}"
+        raise TypeError(msg)
+    if graph.training:
+        msg = "save_torchscript: graph must be in eval mode, got training mode; call graph.eval()"
+        raise ValueError(msg)
+
+
+def _check_example(example: object) -> None:
+    if not isinstance(example, Tensor) or not example.is_floating_point():
+        got = example.dtype if isinstance(example, Tensor) else type(example).__name__
+        msg = f"save_torchscript: example must be a float tensor, got {got}"
+        raise TypeError(msg)
+    if example.ndim < 1 or example.numel() == 0:
+        shape = list(example.shape)
+        msg = f"save_torchscript: example must hold at least one image, got shape {shape}"
+        raise ValueError(msg)
+    bad = example.numel() - int(torch.isfinite(example).sum())
+    if bad:
+        msg = (
+            f"save_torchscript: example must be finite, got {bad} of {example.numel()} values "
+            "that are not"
+        )
+        raise ValueError(msg)
+
+
+@torch.no_grad()
+def _traced(graph: nn.Module, example: Tensor) -> torch.jit.ScriptModule:
+    """Return ``graph`` as TorchScript, checked against ``graph`` at several batch sizes."""
+    batches = [_resized(example, size) for size in _CHECKED_BATCHES]
+    expected = [graph(x) for x in batches]
+    if not isinstance(expected[0], Tensor):
+        got = type(expected[0]).__name__
+        msg = f"save_torchscript: graph must return one tensor, got {got}; wrap it in a module"
+        raise TypeError(msg)
+    traced = torch.jit.trace(graph, _resized(example, 2), check_trace=False)
+    module: torch.jit.ScriptModule = torch.jit.script(
+        _SizeChecked(traced, list(example.shape[1:])).eval()
+    )
+    for x, y in zip(batches, expected, strict=True):
+        if not torch.equal(module(x), y):
+            msg = f"save_torchscript: the traced module differs from graph at batch {len(x)}"
+            raise RuntimeError(msg)
+    return module
+
+
+def _without_call_stacks(data: bytes) -> bytes:
+    """Return a TorchScript file without the paths and line numbers that a trace records.
+
+    They name folders of this machine and the lines that called the export, so the bytes would
+    depend on both.
+    """
+    reader = torch._C.PyTorchFileReader(io.BytesIO(data))
+    buffer = io.BytesIO()
+    writer = torch._C.PyTorchFileWriter(buffer)
+    for name in reader.get_all_records():
+        if not name.endswith((".debug_pkl", "serialization_id")):  # the writer makes the second
+            record = reader.get_record(name)
+            writer.write_record(name, record, len(record))
+    writer.write_end_of_file()
+    return buffer.getvalue()
 
 
 def _resized(example: Tensor, batch: int) -> Tensor:

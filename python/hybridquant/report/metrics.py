@@ -158,8 +158,10 @@ def _pair(batch: Any) -> tuple[Tensor, Tensor]:
 def _run(model: nn.Module, x: Tensor) -> Any:
     try:
         return model(x)
-    except RuntimeError as error:
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    except (RuntimeError, torch.jit.Error) as error:
+        lines = str(error).strip().splitlines() or [type(error).__name__]
+        # TorchScript puts its own stack first and what went wrong last.
+        reason = lines[-1] if "TorchScript interpreter" in lines[0] else lines[0]
         msg = f"predict: model must accept images of shape {list(x.shape)}, got: {reason}"
         raise ValueError(msg) from error
 
