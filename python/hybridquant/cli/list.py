@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
+from decimal import Decimal
 from typing import Any
 
 from hybridquant.cli import COMMANDS, Say
@@ -28,9 +29,28 @@ class ListCommand:
 
     def run(self, args: argparse.Namespace, _say: Say) -> tuple[str, Any]:
         """Return the list as a table and as a list of dictionaries."""
-        rows: list[dict[str, Any]] = _LISTS[args.what]()
-        header = list(rows[0])
-        return format_table(header, [[row[key] for key in header] for row in rows]), rows
+        rows = _LISTS[args.what]()
+        tables = [[{key: row[key] for key in row if key != "options"} for row in rows]]
+        options = [
+            {args.what.removesuffix("s"): next(iter(row.values())), **option}
+            for row in rows
+            for option in row.get("options", [])
+        ]
+        if options:
+            tables.append(options)
+        return "\n\n".join(map(_table, tables)), rows
+
+
+def _table(rows: list[dict[str, Any]]) -> str:
+    header = list(rows[0])
+    return format_table(header, [[_cell(value) for value in row.values()] for row in rows])
+
+
+def _cell(value: object) -> object:
+    if value is None:
+        return "-"
+    # Without an exponent: YAML, where an option may go, reads 1e-05 as text.
+    return f"{Decimal(str(value)):f}" if isinstance(value, float) else value
 
 
 def _models() -> list[dict[str, Any]]:
@@ -60,10 +80,25 @@ def _registry(registry: Registry[Any]) -> list[dict[str, Any]]:
     ]
 
 
+def _observers() -> list[dict[str, Any]]:
+    rows = _registry(OBSERVERS)
+    for row in rows:
+        row["options"] = [
+            {
+                "option": name,
+                "default": option.default,
+                "value": option.requirement(),
+                "meaning": option.help,
+            }
+            for name, option in OBSERVERS[row["observer"]].OPTIONS.items()
+        ]
+    return rows
+
+
 _LISTS: dict[str, Callable[[], list[dict[str, Any]]]] = {
     "models": _models,
     "recipes": _recipes,
     "quantizers": lambda: _registry(QUANTIZERS),
-    "observers": lambda: _registry(OBSERVERS),
+    "observers": _observers,
     "passes": lambda: _registry(PASSES),
 }

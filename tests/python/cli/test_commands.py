@@ -161,6 +161,23 @@ def test_list(what: str, name: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert name in capsys.readouterr().out
 
 
+def test_list_observers_shows_their_options(capsys: pytest.CaptureFixture[str]) -> None:
+    rows = {row["observer"]: row["options"] for row in run_json(["list", "observers"], capsys)}
+    assert rows["minmax"] == []
+    assert rows["ema"] == [
+        {
+            "option": "momentum",
+            "default": 0.01,
+            "value": "a number in [0.0, 1.0]",
+            "meaning": "Weight of the newest batch.",
+        }
+    ]
+    assert main(["list", "observers"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    (row,) = [line.split("|")[1:-1] for line in lines if "Lower quantile." in line]
+    assert [cell.strip() for cell in row[:3]] == ["percentile", "lower", "0.00001"]
+
+
 def test_recipe_show_is_the_recipe(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     assert main(["recipe", "show", "baseline/w6a6-mse"]) == 0
     text = capsys.readouterr().out
