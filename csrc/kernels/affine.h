@@ -5,10 +5,11 @@
 
 #include <cstdint>
 
+#include "kernels/codes.h"
+
 namespace hybridquant::kernels {
 
 enum class FloatType : std::uint8_t { kFloat32, kBFloat16, kFloat16 };
-enum class CodeType : std::uint8_t { kUInt8, kInt8, kInt16, kInt32 };
 
 // A dense tensor seen as [outer, channels, inner]; {1, 1, n} when one scale serves all elements.
 struct AffineLayout {

@@ -137,9 +137,11 @@ ScalarType scalar_type_of(kernels::CodeType type) {
     case kernels::CodeType::kInt16:
       return ScalarType::Short;
     case kernels::CodeType::kInt32:
+      return ScalarType::Int;
+    case kernels::CodeType::kInt64:
       break;
   }
-  return ScalarType::Int;
+  return ScalarType::Long;
 }
 
 Tensor empty_like_of_type(const Tensor& like, ScalarType type) {
