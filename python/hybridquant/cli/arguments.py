@@ -30,9 +30,9 @@ def add_model(parser: argparse.ArgumentParser, also: str = "") -> None:
 
 def add_run(parser: argparse.ArgumentParser) -> None:
     """Declare how to run: --threads, --batch-size and --seed."""
-    parser.add_argument("--seed", type=int, default=0, metavar="S", help="default 0")
+    parser.add_argument("--seed", type=_seed, default=0, metavar="S", help="default 0")
     parser.add_argument(
-        "--threads", type=positive_int, metavar="T", help="torch threads; default: torch's own"
+        "--threads", type=_threads, metavar="T", help="torch threads; default: torch's own"
     )
     parser.add_argument(
         "--batch-size", type=positive_int, default=32, metavar="B", help="default 32"
@@ -53,12 +53,26 @@ def path(text: str) -> Path:
 
 def positive_int(text: str) -> int:
     """Return ``text`` as an integer of at least 1, for argparse."""
+    return _whole_number(text, 1, None)
+
+
+def _seed(text: str) -> int:
+    return _whole_number(text, 0, 2**63 - 1)
+
+
+def _threads(text: str) -> int:
+    # Far more than processors have; where threads run out, OpenMP ends the process.
+    return _whole_number(text, 1, 1024)
+
+
+def _whole_number(text: str, low: int, high: int | None) -> int:
     try:
         value = int(text)
     except ValueError:
-        value = 0
-    if value < 1:
-        msg = f"must be a whole number of at least 1, got {text!r}"
+        value = low - 1
+    if value < low or (high is not None and value > high):
+        within = f"of at least {low}" if high is None else f"from {low} to {high}"
+        msg = f"must be a whole number {within}, got {text!r}"
         raise argparse.ArgumentTypeError(msg)
     return value
 

@@ -64,10 +64,13 @@ def load_torchscript(path: str | Path) -> tuple[torch.jit.ScriptModule, dict[str
     Calling the module with images of another size than the file's raises ``torch.jit.Error``.
 
     Raises:
-        OSError: If the file cannot be read.
+        OSError: If the file does not exist or cannot be read.
         ValueError: If it is no TorchScript file.
     """
     extra = {_METADATA: ""}
+    if not Path(path).is_file():
+        msg = f"load_torchscript: path must be an existing file, got {path}"
+        raise FileNotFoundError(msg)
     data = Path(path).read_bytes()
     try:
         module = torch.jit.load(io.BytesIO(data), map_location="cpu", _extra_files=extra)

@@ -29,6 +29,8 @@ def unmatched_message(
 
 
 def _hint(rule: Rule, edges: Sequence[Edge], selectors: Mapping[str, frozenset[str]]) -> str:
+    if not edges:
+        return "the model has no operators to quantize"
     of_kind = [edge for edge in edges if rule.matches_kind(edge.kind)]
     if not of_kind:
         return f"the model's operators are {_listed(sorted({edge.kind for edge in edges}))}"

@@ -137,7 +137,10 @@ CASES = {
     ),
     "no-torchscript": (["evaluate", "{bad}/model.pt", "--data", VAL], "TorchScript"),
     "foreign-torchscript": (["evaluate", "{bad}/stranger.pt", "--data", VAL], "metadata"),
-    "absent-torchscript": (["evaluate", "{bad}/absent.pt", "--data", VAL], "absent.pt"),
+    "absent-torchscript": (
+        ["evaluate", "{bad}/absent.pt", "--data", VAL],
+        "path must be an existing file, got ",
+    ),
     "unknown-shown-recipe": (["recipe", "show", "baseline/w8a9"], "baseline/w8a8"),
 }
 USAGE = {
@@ -149,6 +152,8 @@ USAGE = {
     "zero-images": [*QUANTIZE, "--calib", CALIB, "--images", "0"],
     "negative-threads": [*QUANTIZE, "--calib", CALIB, "--threads", "-1"],
     "text-for-seed": [*QUANTIZE, "--calib", CALIB, "--seed", "x"],
+    "huge-seed": [*QUANTIZE, "--calib", CALIB, "--seed", str(2**63)],
+    "too-many-threads": [*QUANTIZE, "--calib", CALIB, "--threads", "100000"],
     "unknown-list": ["list", "models-and-more"],
 }
 
