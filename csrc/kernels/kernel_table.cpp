@@ -51,4 +51,8 @@ void dequantize_affine(const DequantizeArgs& args, std::int64_t begin, std::int6
   active_kernels().dequantize_affine(args, begin, end);
 }
 
+void map_codes(const MapCodesArgs& args, std::int64_t begin, std::int64_t end) {
+  active_kernels().map_codes(args, begin, end);
+}
+
 }  // namespace hybridquant::kernels

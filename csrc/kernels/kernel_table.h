@@ -7,6 +7,7 @@
 #include "kernels/cpu_features.h"
 #include "kernels/dequantize_affine.h"
 #include "kernels/fake_quant_affine.h"
+#include "kernels/map_codes.h"
 #include "kernels/quantize_affine.h"
 
 namespace hybridquant::kernels {
@@ -20,6 +21,7 @@ struct KernelTable {
   BlockKernel<FakeQuantGradArgs> fake_quant_affine_grad;
   BlockKernel<QuantizeArgs> quantize_affine;
   BlockKernel<DequantizeArgs> dequantize_affine;
+  BlockKernel<MapCodesArgs> map_codes;
 };
 
 // The kernels compiled for `isa`, which must be available.

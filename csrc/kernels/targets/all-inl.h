@@ -13,6 +13,7 @@ namespace hybridquant::kernels::HQ_TARGET {
 #include "kernels/fake_quant_affine-inl.h"
 #include "kernels/quantize_affine-inl.h"
 #include "kernels/dequantize_affine-inl.h"
+#include "kernels/map_codes-inl.h"
 // clang-format on
 
 extern const KernelTable kTable;
@@ -22,6 +23,7 @@ const KernelTable kTable = {
     .fake_quant_affine_grad = fake_quant_affine_grad,
     .quantize_affine = quantize_affine,
     .dequantize_affine = dequantize_affine,
+    .map_codes = map_codes,
 };
 
 }  // namespace hybridquant::kernels::HQ_TARGET
