@@ -73,7 +73,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stderr.close()
         return 0
     except _INPUT_ERRORS as error:
-        _complain(str(error) or type(error).__name__, args)
+        _complain(_sentence(error), args)
         return EXIT_FAILED
     except Exception as error:
         detail = f"{type(error).__name__}: {error}".splitlines()[0]
@@ -107,6 +107,12 @@ def _print(text: str) -> None:
 
 def _be_silent(_text: str) -> None:
     """Say nothing: under ``--json`` standard output holds one document and nothing else."""
+
+
+def _sentence(error: Exception) -> str:
+    if isinstance(error, OSError) and error.strerror and error.filename:
+        return f"{error.filename} must be a path that can be used, got: {error.strerror}"
+    return str(error) or type(error).__name__
 
 
 def _complain(sentence: str, args: argparse.Namespace) -> None:

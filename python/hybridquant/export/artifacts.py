@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import shutil
+import signal
 import tempfile
-from collections.abc import Iterable
+import threading
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -78,16 +81,17 @@ class ArtifactFolder:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Move the files into place, or drop them."""
-        try:
-            if kind is None:
-                for file in sorted(self.staging.iterdir()):
-                    file.replace(self.target / file.name)
-                self._made = []
-        finally:
-            shutil.rmtree(self.staging, ignore_errors=True)
-            self._staging = None
-            self._remove_made()
+        """Move the files into place, or drop them; Ctrl-C comes too late for either."""
+        with _uninterrupted():
+            try:
+                if kind is None:
+                    for file in sorted(self.staging.iterdir()):
+                        file.replace(self.target / file.name)
+                    self._made = []
+            finally:
+                shutil.rmtree(self.staging, ignore_errors=True)
+                self._staging = None
+                self._remove_made()
 
     def _remove_made(self) -> None:
         for folder in self._made:
@@ -106,3 +110,15 @@ class ArtifactFolder:
         """
         text = json.dumps(data, indent=2, sort_keys=True, allow_nan=False)
         self.write_text(name, text + "\n")
+
+
+@contextmanager
+def _uninterrupted() -> Iterator[None]:
+    if threading.current_thread() is not threading.main_thread():  # Ctrl-C goes to the main one
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, signal.SIG_DFL if before is None else before)

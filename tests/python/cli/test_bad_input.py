@@ -119,6 +119,10 @@ CASES = {
     "unlabelled-eval": ([*QUANTIZE, "--calib", CALIB, "--eval", "{bad}/flat"], "label"),
     "unknown-class": ([*QUANTIZE, "--calib", CALIB, "--eval", "{bad}/stranger"], "zebra"),
     "out-is-a-file": (["quantize", "default", "--calib", CALIB, "--out", "{bad}/file"], "folder"),
+    "too-long-a-path": (
+        ["quantize", "default", "--calib", CALIB, "--out", "{bad}/" + 300 * "x"],
+        "must be a path that can be used, got: File name too long",
+    ),
     "out-below-a-file": (
         ["quantize", "default", "--calib", CALIB, "--out", "{bad}/file/out"],
         "writable",

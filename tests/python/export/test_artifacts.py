@@ -1,6 +1,11 @@
 """Output folders are filled completely or left as they were."""
 
+import os
+import shutil
+import signal
+from contextlib import nullcontext
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -35,6 +40,27 @@ def test_nothing_is_left_after_an_error(tmp_path: Path, error: type[BaseExceptio
     with pytest.raises(error):
         fail_halfway()
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("is_failing", [False, True])
+def test_an_interruption_at_the_end_comes_too_late(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_failing: bool
+) -> None:
+    def interrupted(*arguments: Any, **options: Any) -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+        rmtree(*arguments, **options)
+
+    rmtree = shutil.rmtree
+    with (
+        nullcontext() if not is_failing else pytest.raises(KeyError),
+        ArtifactFolder(tmp_path) as out,
+    ):
+        out.write_text("a.txt", "a")
+        monkeypatch.setattr("hybridquant.export.artifacts.shutil.rmtree", interrupted)
+        if is_failing:
+            raise KeyError
+    assert [path.name for path in tmp_path.iterdir()] == ["a.txt"] * (not is_failing)
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
 def test_a_file_in_the_way_is_an_error_before_any_work(tmp_path: Path) -> None:
