@@ -1,0 +1,1 @@
+"""How operators become integer nodes, one node a file."""

@@ -1,0 +1,33 @@
+"""Convolutions and linear layers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import Tensor
+from torch.nn import functional as F
+
+from hybridquant.lower.int_graph import IntGraph, IntNode
+from hybridquant.lower.simulate import SIMULATORS, centred, zero_point
+from hybridquant.lower.simulate.rounding import requantize
+
+
+@SIMULATORS.register("conv2d")
+def simulate_conv2d(graph: IntGraph, node: IntNode, inputs: Sequence[Tensor]) -> Tensor:
+    """Convolve. In float64: every sum is below 2^53, so each is exact."""
+    (x,) = centred(graph, node, inputs)
+    a = node.attributes
+    weight, bias, m, shift = (node.constants[k] for k in ("weight", "bias", "m", "shift"))
+    options = (a["stride"], a["padding"], a["dilation"], a["groups"])
+    sums = F.conv2d(x.double(), weight.double(), bias.double(), *options).long()
+    rows = (-1, 1, 1)
+    return requantize(sums, m.reshape(rows), shift.reshape(rows)) + zero_point(graph, node)
+
+
+@SIMULATORS.register("linear")
+def simulate_linear(graph: IntGraph, node: IntNode, inputs: Sequence[Tensor]) -> Tensor:
+    """Multiply rows by a weight. In float64, as convolutions."""
+    (x,) = centred(graph, node, inputs)
+    weight, bias, m, shift = (node.constants[k] for k in ("weight", "bias", "m", "shift"))
+    sums = F.linear(x.double(), weight.double(), bias.double()).long()
+    return requantize(sums, m, shift) + zero_point(graph, node)

@@ -1,0 +1,246 @@
+"""Integer models against the simulated quantization that they come from."""
+
+from pathlib import Path
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import fx, nn
+
+import hybridquant
+from hybridquant.lower import LoweringError, lower, simulate
+
+RECIPE = Path(__file__).with_name("w8a8.yaml")
+MEAN, STD = (0.5, 0.4, 0.3), (0.2, 0.25, 0.3)
+BYTES = torch.randint(
+    0, 256, (9, 3, 16, 16), generator=torch.Generator().manual_seed(1), dtype=torch.uint8
+)
+
+
+def normalised(images):
+    mean, std = (torch.tensor(v)[:, None, None] for v in (MEAN, STD))
+    return (images.float() / 255 - mean) / std
+
+
+class Model(nn.Module):
+    """A convolution, the function under test, and a classifier behind it."""
+
+    def __init__(self, function, channels=8):
+        super().__init__()
+        self.stem = nn.Conv2d(3, channels, 3, 2, 1)
+        self.function = function
+        self.norm = nn.LayerNorm(channels)
+        self.group_norm = nn.GroupNorm(2, channels)
+        self.head = nn.LazyLinear(5)
+        with torch.no_grad():
+            self.forward(torch.zeros(2, 3, 16, 16))
+            for parameter in (*self.norm.parameters(), *self.group_norm.parameters()):
+                nn.init.normal_(parameter)
+
+    def forward(self, images):
+        return self.head(self.function(self, self.stem(images)).flatten(1))
+
+
+def integer_model(model, recipe=RECIPE):
+    torch.manual_seed(0)
+    quantized = hybridquant.quantize(model.eval(), normalised(BYTES[:8]), recipe)
+    return quantized, lower(quantized, MEAN, STD)
+
+
+def logits(graph, image):
+    output = graph.tensors[graph.output]
+    return simulate(graph, image)[output.name] * output.codes.scale
+
+
+def attention(_, x):
+    tokens = x.flatten(2).mT
+    return (tokens @ tokens.mT * 0.3).softmax(-1) @ tokens
+
+
+FUNCTIONS = {
+    "conv": lambda _, x: x,
+    "tokens": lambda m, x: m.norm(x.flatten(2).mT),
+    "group_norm": lambda m, x: m.group_norm(x),
+    "attention": attention,
+    "residual": lambda _, x: x + F.silu(x),
+    "difference": lambda _, x: F.avg_pool2d(x, 3, 1, 1, count_include_pad=False) - x,
+    "constant": lambda _, x: (x + 1.5) * 0.25 - 2,
+    "product": lambda _, x: x * x.sigmoid(),
+    "quotient": lambda _, x: x / (x.abs() + 1),
+    "relu": lambda _, x: x.relu(),
+    "gelu": lambda _, x: F.gelu(x),
+    "hardswish": lambda _, x: F.hardswish(x),
+    "clamp": lambda _, x: x.clamp(-1, 0.5),
+    "mean": lambda _, x: x.mean((2, 3)),
+    "sum": lambda _, x: x.sum(1, keepdim=True),
+    "average": lambda _, x: F.avg_pool2d(x, 2),
+    "maximum": lambda _, x: F.max_pool2d(x, 3, 2, 1),
+    "up": lambda _, x: F.interpolate(x, scale_factor=2, mode="bilinear"),
+    "up_odd": lambda _, x: F.interpolate(x, size=(11, 5), mode="bilinear"),
+    "corners": lambda _, x: F.interpolate(x, size=13, mode="bilinear", align_corners=True),
+    "pad": lambda _, x: F.pad(x, (1, 2, 0, 1), value=0.7),
+    "cat": lambda _, x: torch.cat([x, x.sigmoid(), 3 * x], 1),
+    "chunk": lambda _, x: torch.stack(x.chunk(2, 1)[::-1], 1),
+    "roll": lambda _, x: x.roll((1, 2), (2, 3)),
+}
+
+
+def real_values(quantized, node, inputs):
+    """Return what an operator gives in float64 for the values its integer inputs stand for."""
+    remaining = iter(inputs)
+
+    def value(argument):
+        if isinstance(argument, list):
+            return [value(item) for item in argument]
+        if not isinstance(argument, fx.Node):
+            return argument
+        if argument.op == "get_attr":
+            return quantized.get_parameter(argument.target).double()
+        if argument.op == "call_module" and argument.args[0].op == "get_attr":
+            weight = quantized.get_parameter(argument.args[0].target)
+            return quantized.get_submodule(argument.target)(weight).double()
+        return next(remaining)
+
+    return node.target(*(value(argument) for argument in node.args), **node.kwargs)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_every_node_gives_the_nearest_code(name):
+    torch.manual_seed(0)
+    quantized, graph = integer_model(Model(FUNCTIONS[name]))
+    values = simulate(graph, BYTES[8:])
+    operators = {node.name: node for node in quantized.graph.nodes if node.op == "call_function"}
+    compared = 0
+    for node in graph.nodes:
+        if node.output not in operators or node.op in ("cat", "pad", "requantize"):
+            continue
+        codes = graph.tensors[node.output].codes
+        inputs = [graph.tensors[name].codes for name in node.inputs]
+        pairs = zip(node.inputs, inputs, strict=True)
+        dequantized = [(values[n] - c.zero_point).double() * c.scale for n, c in pairs]
+        exact = real_values(quantized, operators[node.output], dequantized)
+        steps = (exact / codes.scale + codes.zero_point).clamp(codes.lowest, codes.highest)
+        # Weights of 11 bits let a resized code of 8 bits be off by up to an eighth more; logits
+        # keep the step of their sums, and the bias is rounded to it.
+        more = 0.13 if node.op == "resize_bilinear" else 0.5 if codes.dtype == "int32" else 2**-6
+        assert (values[node.output] - steps).abs().max() <= 0.5 + more, node
+        compared += 1
+    assert compared >= 2
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_integers_follow_the_simulated_quantization(name):
+    torch.manual_seed(0)
+    model = Model(FUNCTIONS[name])
+    quantized, graph = integer_model(model)
+    simulated, exact = quantized(normalised(BYTES)), model(normalised(BYTES))
+    found = torch.cat([logits(graph, image[None]) for image in BYTES])
+    # A code that falls the other way moves the logits by as much as quantization does.
+    assert (found - simulated).norm() <= 1.5 * (simulated - exact).norm()
+
+
+SKIP = """
+  - operators: [div, add]
+    operand: activation
+    skip: true
+passes"""
+
+
+@torch.no_grad()
+def test_quotients_of_exact_sums(tmp_path):
+    """Linear attention, as EfficientViT has it: the denominator is the last column of a product."""
+
+    def function(_, x):
+        tokens = x.flatten(2).mT.relu()
+        sums = tokens @ (tokens.mT @ F.pad(tokens, (0, 1), value=1.0))
+        return sums[..., :-1] / (sums[..., -1:] + 1e-5)
+
+    recipe = tmp_path / "mine.yaml"
+    recipe.write_text(RECIPE.read_text().replace("passes", SKIP.lstrip("\n"), 1))
+    torch.manual_seed(0)
+    model = Model(function)
+    quantized, graph = integer_model(model, recipe)
+    assert {"matmul_sums", "add_constant", "div"} <= {node.op for node in graph.nodes}
+    simulated, exact = quantized(normalised(BYTES)), model(normalised(BYTES))
+    found = torch.cat([logits(graph, image[None]) for image in BYTES])
+    assert (found - simulated).norm() <= 1.5 * (simulated - exact).norm()
+
+
+def test_a_convolution_by_hand():
+    model = nn.Sequential(nn.Conv2d(3, 1, 1), nn.Flatten(), nn.Linear(1, 1))
+    with torch.no_grad():
+        model[0].weight.copy_(torch.tensor([1.0, 0.5, -1.0]).reshape(1, 3, 1, 1))
+        model[0].bias.fill_(0.25)
+        model[2].weight.fill_(2.0)
+        model[2].bias.zero_()
+    quantized = hybridquant.quantize(model.eval(), normalised(BYTES[:8, :, :1, :1]), RECIPE)
+    graph = lower(quantized, MEAN, STD)
+    assert [node.op for node in graph.nodes] == ["channel_table", "conv2d", "reshape", "linear"]
+    values = simulate(graph, BYTES[8:, :, :1, :1])
+    table, conv = graph.nodes[0], graph.nodes[1]
+    x, y = graph.tensors[table.output].codes, graph.tensors[conv.output].codes
+    codes = [int(table.constants["table"][c, int(BYTES[8, c, 0, 0])]) for c in range(3)]
+    sums = sum(
+        (q - x.zero_point) * int(w)
+        for q, w in zip(codes, conv.constants["weight"].flatten(), strict=True)
+    ) + int(conv.constants["bias"])
+    m, shift = int(conv.constants["m"]), int(conv.constants["shift"])
+    expected = ((sums * m + 2 ** (shift - 1)) >> shift) + y.zero_point
+    assert values[conv.output].item() == min(max(expected, 0), 255)
+
+
+def test_every_tensor_holds_what_its_codes_say():
+    _, graph = integer_model(Model(attention))
+    values = simulate(graph, BYTES[8:])
+    assert set(values) == set(graph.tensors)
+    for name, value in values.items():
+        tensor = graph.tensors[name]
+        assert tuple(value.shape) == tensor.shape
+        assert tensor.codes.lowest <= value.min()
+        assert value.max() <= tensor.codes.highest
+
+
+PARTIAL = """
+name: mine
+description: mine
+rules:
+  - operators: [conv2d, linear]
+    operand: {operand}
+    scheme: symmetric
+    granularity: {granularity}
+passes: [observe]
+"""
+
+
+@pytest.mark.parametrize(
+    ("operand", "granularity", "problems"),
+    [
+        ("all", "tensor", {"silu silu": "input 0 has no fake-quant module"}),
+        ("activation", "tensor", {"linear": "its weight has no fake-quant module"}),
+        ("all", "channel", {"linear": "a scale for each channel of an activation"}),
+    ],
+)
+def test_what_is_float_is_named(tmp_path, operand, granularity, problems):
+    (tmp_path / "mine.yaml").write_text(PARTIAL.format(operand=operand, granularity=granularity))
+    with pytest.raises(LoweringError, match="every operator must become integer") as caught:
+        integer_model(Model(lambda _, x: F.silu(x)), tmp_path / "mine.yaml")
+    for operator, reason in problems.items():
+        assert any(operator in p and reason in p for p in caught.value.problems), caught.value
+
+
+def test_all_problems_are_listed():
+    function = lambda m, x: F.pad(F.avg_pool2d(x, 3, ceil_mode=True), (1, 1, 1, 1), "reflect")  # noqa: E731
+    with pytest.raises(LoweringError, match="got 2 operators that cannot") as caught:
+        integer_model(Model(function))
+    assert "pad" in caught.value.problems[0]
+    assert "ceil_mode" in caught.value.problems[1]
+
+
+def test_images_are_checked():
+    _, graph = integer_model(Model(FUNCTIONS["conv"]))
+    with pytest.raises(TypeError, match=r"image must be uint8, got torch\.float32"):
+        simulate(graph, normalised(BYTES[:1]))
+    with pytest.raises(ValueError, match=r"must have shape \[1, 3, 16, 16\], got \[2, 3, 16, 16\]"):
+        simulate(graph, BYTES[:2])
