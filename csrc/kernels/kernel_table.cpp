@@ -55,4 +55,8 @@ void map_codes(const MapCodesArgs& args, std::int64_t begin, std::int64_t end) {
   active_kernels().map_codes(args, begin, end);
 }
 
+void add_codes(const AddCodesArgs& args, std::int64_t begin, std::int64_t end) {
+  active_kernels().add_codes(args, begin, end);
+}
+
 }  // namespace hybridquant::kernels

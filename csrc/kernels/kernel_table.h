@@ -4,6 +4,7 @@
 
 #include <cstdint>
 
+#include "kernels/add_codes.h"
 #include "kernels/cpu_features.h"
 #include "kernels/dequantize_affine.h"
 #include "kernels/fake_quant_affine.h"
@@ -22,6 +23,7 @@ struct KernelTable {
   BlockKernel<QuantizeArgs> quantize_affine;
   BlockKernel<DequantizeArgs> dequantize_affine;
   BlockKernel<MapCodesArgs> map_codes;
+  BlockKernel<AddCodesArgs> add_codes;
 };
 
 // The kernels compiled for `isa`, which must be available.

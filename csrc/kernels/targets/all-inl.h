@@ -13,7 +13,9 @@ namespace hybridquant::kernels::HQ_TARGET {
 #include "kernels/fake_quant_affine-inl.h"
 #include "kernels/quantize_affine-inl.h"
 #include "kernels/dequantize_affine-inl.h"
+#include "kernels/runs-inl.h"
 #include "kernels/map_codes-inl.h"
+#include "kernels/add_codes-inl.h"
 // clang-format on
 
 extern const KernelTable kTable;
@@ -24,6 +26,7 @@ const KernelTable kTable = {
     .quantize_affine = quantize_affine,
     .dequantize_affine = dequantize_affine,
     .map_codes = map_codes,
+    .add_codes = add_codes,
 };
 
 }  // namespace hybridquant::kernels::HQ_TARGET

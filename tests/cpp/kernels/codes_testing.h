@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <numeric>
 #include <random>
 #include <string>
 #include <vector>
@@ -44,17 +45,16 @@ inline Limits limits_of(CodeType type) {
 // [size] codes of a type.
 class Codes {
  public:
-  Codes(CodeType type, std::int64_t size)
-      : type_(type), size_(size), bytes_(static_cast<std::size_t>(size * code_size(type))) {}
-
   Codes(CodeType type, const std::vector<std::int64_t>& values)
-      : Codes(type, static_cast<std::int64_t>(values.size())) {
+      : Codes(static_cast<std::int64_t>(values.size()), type) {
     for (std::int64_t i = 0; i < size_; ++i) set(i, values[static_cast<std::size_t>(i)]);
   }
 
+  static Codes zeros(CodeType type, std::int64_t size) { return {size, type}; }
+
   // Random ones, with the extremes among them.
   static Codes random(CodeType type, std::int64_t size, std::uint32_t seed) {
-    Codes codes(type, size);
+    Codes codes(size, type);
     std::mt19937 generator(seed);
     const Limits limits = limits_of(type);
     std::uniform_int_distribution<std::int64_t> any(limits.lowest, limits.highest);
@@ -81,6 +81,9 @@ class Codes {
   bool operator==(const Codes& other) const = default;
 
  private:
+  Codes(std::int64_t size, CodeType type)
+      : type_(type), size_(size), bytes_(static_cast<std::size_t>(size * code_size(type))) {}
+
   CodeType type_;
   std::int64_t size_;
   std::vector<std::uint8_t> bytes_;
@@ -103,6 +106,69 @@ inline OutputCodes full_range(CodeType type, std::int32_t zero_point, Rounding r
 // Sizes around the registers and the runs.
 inline const std::vector<std::int64_t> kRunSizes = {0,  1,  2,  7,   8,   15,  16,   17,
                                                     31, 33, 64, 511, 512, 513, 1100, 2048};
+
+// A tensor within the axes of a view, with room between its elements, in any order of axes.
+struct Tensor {
+  Codes codes;
+  std::int32_t zero_point;
+  std::vector<std::int64_t> strides;  // [kNumAxes]
+
+  [[nodiscard]] InputCodes input() const {
+    InputCodes x{codes.data(), codes.type(), zero_point, {}};
+    std::copy(strides.begin(), strides.end(), x.strides);
+    return x;
+  }
+
+  OutputView output() {
+    OutputView q{codes.data(), codes.type(), {}};
+    std::copy(strides.begin(), strides.end(), q.strides);
+    return q;
+  }
+};
+
+// A dense tensor.
+inline Tensor dense_tensor(const Codes& codes, const std::vector<std::int64_t>& sizes,
+                           std::int32_t zero_point = 0) {
+  Tensor tensor{codes, zero_point, std::vector<std::int64_t>(kNumAxes)};
+  std::int64_t stride = 1;
+  for (std::size_t axis = kNumAxes; axis-- > 0; stride *= sizes[axis]) {
+    tensor.strides[axis] = stride;
+  }
+  return tensor;
+}
+
+// Random codes, zero-point and strides. Outputs are not broadcast.
+inline Tensor random_tensor(CodeType type, const std::vector<std::int64_t>& sizes, bool is_output,
+                            std::mt19937& random) {
+  const Limits limits = limits_of(type);
+  std::vector<std::int64_t> strides(kNumAxes);
+  std::vector<std::size_t> order(kNumAxes);
+  std::iota(order.begin(), order.end(), std::size_t{0});
+  if (random() % 2 == 0) std::shuffle(order.begin(), order.end(), random);
+  std::int64_t stride = random() % 4 == 0 ? 2 : 1;
+  for (std::size_t i = kNumAxes; i-- > 0;) {
+    const bool is_broadcast = !is_output && random() % 4 == 0;
+    strides[order[i]] = is_broadcast ? 0 : stride;
+    if (!is_broadcast) stride = stride * sizes[order[i]] + static_cast<int>(random() % 2);
+  }
+  std::int32_t zero_point = 0;
+  if (code_size(type) < 4) {
+    std::uniform_int_distribution<std::int64_t> any(limits.lowest, limits.highest);
+    zero_point = static_cast<std::int32_t>(any(random));
+  }
+  const auto seed = static_cast<std::uint32_t>(random());
+  return {Codes::random(type, stride + 1, seed), zero_point, strides};
+}
+
+// Sizes of up to six axes; the last is about a run now and then.
+inline std::vector<std::int64_t> random_sizes(std::mt19937& random) {
+  std::vector<std::int64_t> sizes(kNumAxes, 1);
+  for (std::size_t axis = 0; axis < kNumAxes; ++axis) {
+    if (random() % 2 == 0) sizes[axis] = static_cast<std::int64_t>(1 + random() % 4);
+  }
+  if (random() % 2 == 0) sizes.back() = kRunSizes[random() % kRunSizes.size()];
+  return sizes;
+}
 
 // Runs a kernel over [0, blocks) in three parts, as three threads would.
 template <typename Kernel, typename Args>

@@ -20,7 +20,7 @@ TEST(MapCodes, EntriesAreInTheOrderOfTheCodes) {
     std::iota(entries.begin(), entries.end(), limits.lowest);
     const Codes identity(type, entries);
     const Codes x(type, {limits.lowest, limits.highest, 0, 1, limits.highest - 1});
-    Codes q(type, x.size());
+    Codes q = Codes::zeros(type, x.size());
     map_codes_ref({q.data(), x.data(), identity.data(), type, type, x.size(), 1}, 0, 1);
     EXPECT_EQ(q, x);
   }
@@ -33,7 +33,7 @@ TEST(MapCodes, ChannelsHaveTheirOwnTables) {
   }
   const Codes table(CodeType::kInt16, entries);
   const Codes x(CodeType::kUInt8, {1, 1, 1, 200, 200, 200, 255});
-  Codes q(CodeType::kInt16, x.size());
+  Codes q = Codes::zeros(CodeType::kInt16, x.size());
   map_codes_ref({q.data(), x.data(), table.data(), q.type(), x.type(), x.size(), 3}, 0, 1);
   EXPECT_EQ(q.values(), (std::vector<std::int64_t>{1, 2, 3, 200, 400, 600, 255}));
 }
@@ -48,8 +48,8 @@ TEST_P(MapCodesPerIsa, EqualsReference) {
         const Codes table = Codes::random(q_type, channels * entries_of(x_type), /*seed=*/1);
         for (const std::int64_t size : kRunSizes) {
           const Codes x = Codes::random(x_type, size, /*seed=*/2);
-          Codes q(q_type, size);
-          Codes expected(q_type, size);
+          Codes q = Codes::zeros(q_type, size);
+          Codes expected = Codes::zeros(q_type, size);
           MapCodesArgs args{expected.data(), x.data(), table.data(), q_type,
                             x_type,          size,     channels};
           map_codes_ref(args, 0, runs_per_row(size));
@@ -65,7 +65,7 @@ TEST_P(MapCodesPerIsa, EqualsReference) {
 TEST_P(MapCodesPerIsa, WorksInPlace) {
   Codes x = Codes::random(CodeType::kUInt8, 1100, /*seed=*/3);
   const Codes table = Codes::random(CodeType::kUInt8, 256, /*seed=*/4);
-  Codes expected(x.type(), x.size());
+  Codes expected = Codes::zeros(x.type(), x.size());
   MapCodesArgs args{expected.data(), x.data(), table.data(), x.type(), x.type(), x.size(), 1};
   map_codes_ref(args, 0, runs_per_row(x.size()));
   args.q = x.data();
