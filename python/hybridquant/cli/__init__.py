@@ -101,8 +101,9 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _print(text: str) -> None:
-    sys.stdout.write(text + "\n")
-    sys.stdout.flush()
+    if sys.stdout is not None:  # as it is where the shell closed it
+        sys.stdout.write(text + "\n")
+        sys.stdout.flush()
 
 
 def _be_silent(_text: str) -> None:
@@ -110,12 +111,15 @@ def _be_silent(_text: str) -> None:
 
 
 def _sentence(error: Exception) -> str:
-    if isinstance(error, OSError) and error.strerror and error.filename:
-        return f"{error.filename} must be a path that can be used, got: {error.strerror}"
+    if isinstance(error, OSError) and error.strerror:
+        path = f"{error.filename} must be a path that can be used, got: " if error.filename else ""
+        return path + error.strerror
     return str(error) or type(error).__name__
 
 
 def _complain(sentence: str, args: argparse.Namespace) -> None:
+    if sys.stderr is None:
+        return
     if args.debug:
         traceback.print_exc()
     sys.stderr.write(f"hybridquant: error: {sentence}\n")

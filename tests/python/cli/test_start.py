@@ -1,6 +1,7 @@
 """How the program starts: compiled parts that do not fit, the working directory, Ctrl-C."""
 
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -91,3 +92,22 @@ def test_the_working_directory_may_be_gone(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.chdir(tmp_path)
     tmp_path.rmdir()
     assert main(["list", "recipes"]) == 0
+
+
+def test_closed_output_is_no_defect() -> None:
+    program = f"{shlex.quote(sys.executable)} -m hybridquant"
+    assert subprocess.call(f"{program} list quantizers >&-", shell=True) == 0
+    assert subprocess.call(f"{program} inspect nothing >&- 2>&-", shell=True) == 1
+
+
+def test_a_full_disk_is_one_sentence() -> None:
+    with Path("/dev/full").open("w") as full:
+        process = subprocess.run(
+            [sys.executable, "-m", "hybridquant", "list", "quantizers", "--json"],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert process.returncode == 1
+    assert process.stderr == "hybridquant: error: No space left on device\n"
