@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import pickle
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -98,10 +99,14 @@ def _read_torch(path: Path) -> Any:
     except OSError:
         raise
     except Exception as error:  # A damaged pickle raises whatever its bytes lead to.
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        if isinstance(error, pickle.UnpicklingError):
+            # torch's own text advises to run the code in the file.
+            reason = "it is damaged, or holds more than tensors"
         reject(
             "checkpoint",
             "be a whole torch file of weights only",
-            f"{path} ({str(error).splitlines()[0] if str(error) else type(error).__name__})",
+            f"{path} ({reason})",
             "save it again with torch.save(model.state_dict(), path)",
         )
 
