@@ -38,16 +38,16 @@ def main() -> None:
 
 
 def run(args: argparse.Namespace, settings: Settings, processes: Processes) -> None:
-    """Train, and release what was trained to the end."""
+    """Train, and release what was trained."""
     photographs = read_photographs(args.data, args.decode_size, processes.device)
     training, held = split(photographs, settings.holdout, settings.seed)
     precision = PRECISIONS.get(args.precision) or default_precision(processes.device)
     trainer = Trainer(settings, training, processes, precision)
     train(trainer, held, processes, args.out, args.stop_after)
-    if trainer.epoch == settings.epochs and processes.is_first and args.validation:
+    if processes.is_first and args.validation:
         name = args.out / f"{settings.model}.{args.data_name}"
         weights = trainer.ema.module.state_dict()
-        card = write_release(weights, settings, training, args.validation, name)
+        card = write_release(weights, settings, trainer.epoch, training, args.validation, name)
         print(f"{name}.safetensors: top-1 {card['top1_val']:.4f} of {card['top1_images']}")
 
 
@@ -69,7 +69,12 @@ def parse_arguments() -> argparse.Namespace:
         help="of the forward pass; auto is bfloat16 on a GPU, float32 on a CPU",
     )
     parser.add_argument("--threads", type=int, help="of each process; default torch's")
-    parser.add_argument("--stop-after", type=int, metavar="N", help="stop after N epochs in all")
+    parser.add_argument(
+        "--stop-after",
+        type=int,
+        metavar="N",
+        help="stop after N epochs in all; with --validation, release what there is then",
+    )
     return parser.parse_args()
 
 

@@ -18,6 +18,8 @@ from training.photographs import Photographs, evaluation_config
 from training.settings import Settings
 from training.trainer import create_model
 
+# Largest change of top-1 by storing weights in float16.
+_ALLOWED = 0.001
 LICENCE = "weights: BSD-3-Clause; trained on ImageNet-derived photographs (research use)"
 ORIGIN = (
     "trained for this project; data: the public Imagenette2 (fast.ai), 10 classes of ImageNet "
@@ -28,6 +30,7 @@ ORIGIN = (
 def write_release(
     weights: Mapping[str, Tensor],
     settings: Settings,
+    epochs: int,
     trained_on: Photographs,
     validation: Path,
     name: Path,
@@ -40,28 +43,36 @@ def write_release(
     Args:
         weights: State of the model.
         settings: How it was trained.
+        epochs: For how many epochs.
         trained_on: The training photographs, for their classes and number.
         validation: Folder or archive of the validation photographs.
         name: Path of both files without suffix.
 
     Returns:
         The card.
+
+    Raises:
+        ValueError: If float16 changes the accuracy by 0.1 point or more.
     """
-    stored = {key: _stored(value) for key, value in weights.items()}
-    content = safetensors.torch.save(stored)
-    model = create_model(settings, len(trained_on.classes)).eval()
-    model.load_state_dict(safetensors.torch.load(content))
     config = evaluation_config(settings.input_size)
     data = load_data(validation, config, classes=trained_on.classes, require_labels=True)
+    model = create_model(settings, len(trained_on.classes)).eval()
+    model.load_state_dict(weights)
+    full = predict(model, data).top1
+    content = safetensors.torch.save({key: _stored(value) for key, value in weights.items()})
+    model.load_state_dict(safetensors.torch.load(content))
     predictions = predict(model, data)
+    if abs(predictions.top1 - full) >= _ALLOWED:
+        raise ValueError(f"float16 weights must keep top-1 {full:.4f}, got {predictions.top1:.4f}")
+    stopped = f" --stop-after {epochs}" if epochs < settings.epochs else ""
     card = {
         "model": settings.model,
         "library": "timm",
         "model_options": settings.model_options,
         "origin": ORIGIN,
-        "training": f"scripts/train_reference.py configs/train/{settings.model}.yaml",
+        "training": f"scripts/train_reference.py configs/train/{settings.model}.yaml{stopped}",
         "settings": dataclasses.asdict(settings),
-        "epochs": settings.epochs,
+        "epochs": epochs,
         "train_images": len(trained_on),
         "train_sha256": trained_on.sha256,
         "licence": LICENCE,

@@ -60,7 +60,8 @@ def _models() -> list[dict[str, Any]]:
             "input": "x".join(str(size) for size in entry.card["input_size"][1:]),
             "parameters": entry.card["parameters"],
             "fp32_top1": entry.card["top1_val"],
-            "training": entry.card["training"],
+            "images": entry.card["top1_images"],
+            "file_bytes": entry.weights.stat().st_size,
         }
         for entry in list_models()
     ]
