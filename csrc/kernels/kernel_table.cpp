@@ -59,4 +59,8 @@ void add_codes(const AddCodesArgs& args, std::int64_t begin, std::int64_t end) {
   active_kernels().add_codes(args, begin, end);
 }
 
+void softmax_codes(const SoftmaxArgs& args, std::int64_t begin, std::int64_t end) {
+  active_kernels().softmax_codes(args, begin, end);
+}
+
 }  // namespace hybridquant::kernels

@@ -10,6 +10,7 @@
 #include "kernels/fake_quant_affine.h"
 #include "kernels/map_codes.h"
 #include "kernels/quantize_affine.h"
+#include "kernels/softmax_codes.h"
 
 namespace hybridquant::kernels {
 
@@ -24,6 +25,7 @@ struct KernelTable {
   BlockKernel<DequantizeArgs> dequantize_affine;
   BlockKernel<MapCodesArgs> map_codes;
   BlockKernel<AddCodesArgs> add_codes;
+  BlockKernel<SoftmaxArgs> softmax_codes;
 };
 
 // The kernels compiled for `isa`, which must be available.

@@ -16,6 +16,8 @@ namespace hybridquant::kernels::HQ_TARGET {
 #include "kernels/runs-inl.h"
 #include "kernels/map_codes-inl.h"
 #include "kernels/add_codes-inl.h"
+#include "kernels/results-inl.h"
+#include "kernels/softmax_codes-inl.h"
 // clang-format on
 
 extern const KernelTable kTable;
@@ -27,6 +29,7 @@ const KernelTable kTable = {
     .dequantize_affine = dequantize_affine,
     .map_codes = map_codes,
     .add_codes = add_codes,
+    .softmax_codes = softmax_codes,
 };
 
 }  // namespace hybridquant::kernels::HQ_TARGET
