@@ -63,4 +63,8 @@ void softmax_codes(const SoftmaxArgs& args, std::int64_t begin, std::int64_t end
   active_kernels().softmax_codes(args, begin, end);
 }
 
+void normalize_codes(const NormalizeArgs& args, std::int64_t begin, std::int64_t end) {
+  active_kernels().normalize_codes(args, begin, end);
+}
+
 }  // namespace hybridquant::kernels

@@ -9,6 +9,7 @@
 #include "kernels/dequantize_affine.h"
 #include "kernels/fake_quant_affine.h"
 #include "kernels/map_codes.h"
+#include "kernels/normalize_codes.h"
 #include "kernels/quantize_affine.h"
 #include "kernels/softmax_codes.h"
 
@@ -26,6 +27,7 @@ struct KernelTable {
   BlockKernel<MapCodesArgs> map_codes;
   BlockKernel<AddCodesArgs> add_codes;
   BlockKernel<SoftmaxArgs> softmax_codes;
+  BlockKernel<NormalizeArgs> normalize_codes;
 };
 
 // The kernels compiled for `isa`, which must be available.

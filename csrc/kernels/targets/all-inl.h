@@ -2,6 +2,8 @@
 // HQ_TARGET (its namespace) and HQ_VECTOR_BYTES (its register width) and includes this once.
 // Only code inside that namespace may be defined here: a shared inline function compiled with a
 // target's flags could be the copy that the linker keeps for everyone.
+#include <type_traits>
+
 #include "kernels/float16.h"
 #include "kernels/kernel_table.h"
 
@@ -18,6 +20,7 @@ namespace hybridquant::kernels::HQ_TARGET {
 #include "kernels/add_codes-inl.h"
 #include "kernels/results-inl.h"
 #include "kernels/softmax_codes-inl.h"
+#include "kernels/normalize_codes-inl.h"
 // clang-format on
 
 extern const KernelTable kTable;
@@ -30,6 +33,7 @@ const KernelTable kTable = {
     .map_codes = map_codes,
     .add_codes = add_codes,
     .softmax_codes = softmax_codes,
+    .normalize_codes = normalize_codes,
 };
 
 }  // namespace hybridquant::kernels::HQ_TARGET
