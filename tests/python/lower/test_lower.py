@@ -244,3 +244,14 @@ def test_images_are_checked():
         simulate(graph, normalised(BYTES[:1]))
     with pytest.raises(ValueError, match=r"must have shape \[1, 3, 16, 16\], got \[2, 3, 16, 16\]"):
         simulate(graph, BYTES[:2])
+
+
+def test_rows_that_are_too_long_are_named():
+    functions = {
+        "fewer than 2^20 codes": lambda _, x: F.layer_norm(x.repeat(1, 1, 64, 64), (8, 512, 512)),
+        "rows below 2^16": lambda _, x: x.repeat(1, 1, 32, 32).flatten(1).softmax(-1)[:, :8],
+    }
+    for reason, function in functions.items():
+        with pytest.raises(LoweringError) as caught:
+            integer_model(Model(function, channels=8))
+        assert reason in caught.value.problems[0]

@@ -11,7 +11,10 @@ from torch import Tensor, fx
 from hybridquant.capture.graph import args_of
 from hybridquant.lower.fixed_point import norm_parameters
 from hybridquant.lower.int_graph import Codes
-from hybridquant.lower.lowering import LOWERINGS, Lowering, Operand
+from hybridquant.lower.lowering import LOWERINGS, CannotLowerError, Lowering, Operand
+
+# Normalised values are below the root of it, and fit 30 bits with 20 behind the point.
+_LARGEST_COUNT = 2**20
 
 
 @LOWERINGS.register("layer_norm")
@@ -51,6 +54,9 @@ def _normalize(
     attributes: dict[str, Any],
 ) -> Operand:
     """Add a norm over ``count`` codes with gamma, beta and epsilon."""
+    if count >= _LARGEST_COUNT:
+        msg = f"must be over fewer than 2^20 codes, got {count}"
+        raise CannotLowerError(msg)
     x = lowering.operand(node, 0)
     gamma, beta, epsilon = affine
     op = "group_norm" if "groups" in attributes else "layer_norm"
