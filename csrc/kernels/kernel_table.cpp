@@ -67,4 +67,20 @@ void normalize_codes(const NormalizeArgs& args, std::int64_t begin, std::int64_t
   active_kernels().normalize_codes(args, begin, end);
 }
 
+void mul_codes(const MulCodesArgs& args, std::int64_t begin, std::int64_t end) {
+  active_kernels().mul_codes(args, begin, end);
+}
+
+void div_codes(const DivCodesArgs& args, std::int64_t begin, std::int64_t end) {
+  active_kernels().div_codes(args, begin, end);
+}
+
+void requantize_codes(const RequantizeCodesArgs& args, std::int64_t begin, std::int64_t end) {
+  active_kernels().requantize_codes(args, begin, end);
+}
+
+void move_codes(const MoveCodesArgs& args, std::int64_t begin, std::int64_t end) {
+  active_kernels().move_codes(args, begin, end);
+}
+
 }  // namespace hybridquant::kernels

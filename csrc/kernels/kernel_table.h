@@ -7,10 +7,14 @@
 #include "kernels/add_codes.h"
 #include "kernels/cpu_features.h"
 #include "kernels/dequantize_affine.h"
+#include "kernels/div_codes.h"
 #include "kernels/fake_quant_affine.h"
 #include "kernels/map_codes.h"
+#include "kernels/move_codes.h"
+#include "kernels/mul_codes.h"
 #include "kernels/normalize_codes.h"
 #include "kernels/quantize_affine.h"
+#include "kernels/requantize_codes.h"
 #include "kernels/softmax_codes.h"
 
 namespace hybridquant::kernels {
@@ -28,6 +32,10 @@ struct KernelTable {
   BlockKernel<AddCodesArgs> add_codes;
   BlockKernel<SoftmaxArgs> softmax_codes;
   BlockKernel<NormalizeArgs> normalize_codes;
+  BlockKernel<MulCodesArgs> mul_codes;
+  BlockKernel<DivCodesArgs> div_codes;
+  BlockKernel<RequantizeCodesArgs> requantize_codes;
+  BlockKernel<MoveCodesArgs> move_codes;
 };
 
 // The kernels compiled for `isa`, which must be available.

@@ -65,6 +65,13 @@ inline void write_result(const OutputView& q, const std::int64_t* position, std:
              clamp_code(codes.zero_point + result, codes.lowest, codes.highest));
 }
 
+// Requantizes an accumulator within its bound: the result fits in 64 bits.
+inline std::int64_t requantize_bounded(std::int64_t a, Multiplier by, Rounding rounding) {
+  [[maybe_unused]] const std::int64_t bound = std::int64_t{1} << (by.shift < 16 ? 32 : 47);
+  assert(a > -bound && a < bound);
+  return requantize(a, by, rounding);
+}
+
 // Calls visit(position) for every element of the runs [begin, end) of a view; position is
 // [kNumAxes].
 template <typename Visit>

@@ -124,11 +124,45 @@ static inline void round_sums(const std::int64_t* __restrict sums, std::int64_t 
                               std::int32_t* __restrict codes) {
   const ResultRange range = range_of(output);
   if (output.rounding == Rounding::kSingle) {
-    const std::int64_t half = std::int64_t{1} << (shift - 1);
-    for (std::int64_t i = 0; i < n; ++i) codes[i] = to_code((sums[i] + half) >> shift, range);
+    for (std::int64_t i = 0; i < n; ++i) codes[i] = to_code(round_shift(sums[i], shift), range);
     return;
   }
   for (std::int64_t i = 0; i < n; ++i) {
     codes[i] = to_code(round_shift_half_even(sums[i], shift), range);
+  }
+}
+
+// codes[i] = the code of a[i] * by.
+static inline void requantize_run(const std::int32_t* __restrict a, std::int64_t n, Multiplier by,
+                                  const OutputCodes& output, std::int32_t* __restrict codes) {
+  const ResultRange range = range_of(output);
+  if (output.rounding == Rounding::kSingle) {
+    const std::int64_t m = by.m;
+    for (std::int64_t i = 0; i < n; ++i) codes[i] = to_code(round_shift(a[i] * m, by.shift), range);
+    return;
+  }
+  for (std::int64_t i = 0; i < n; ++i) {
+    codes[i] = to_code(requantize(a[i], by, output.rounding), range);
+  }
+}
+
+// The same for |a[i]| < 2^47, below 2^32 where the shift is below 16. With a = high 2^16 + low, the
+// product's last 16 bits are cut off first: |high m| < 2^62 and low m + 2^61 < 2^62 fit in 64 bits.
+static inline void requantize_run(const std::int64_t* __restrict a, std::int64_t n, Multiplier by,
+                                  const OutputCodes& output, std::int32_t* __restrict codes) {
+  const ResultRange range = range_of(output);
+  if (output.rounding == Rounding::kSingle && by.shift >= 16) {
+    const std::int64_t m = by.m;
+    const std::int64_t half = std::int64_t{1} << (by.shift - 1);
+    for (std::int64_t i = 0; i < n; ++i) {
+      const std::int64_t high = static_cast<std::int32_t>(a[i] >> 16);
+      const std::int64_t low = static_cast<std::int32_t>(a[i] & 0xFFFF);
+      const std::int64_t rest = (low * m + half) >> 16;
+      codes[i] = to_code((high * m + rest) >> (by.shift - 16), range);
+    }
+    return;
+  }
+  for (std::int64_t i = 0; i < n; ++i) {
+    codes[i] = to_code(requantize(a[i], by, output.rounding), range);
   }
 }

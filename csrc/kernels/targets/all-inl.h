@@ -21,6 +21,10 @@ namespace hybridquant::kernels::HQ_TARGET {
 #include "kernels/results-inl.h"
 #include "kernels/softmax_codes-inl.h"
 #include "kernels/normalize_codes-inl.h"
+#include "kernels/mul_codes-inl.h"
+#include "kernels/div_codes-inl.h"
+#include "kernels/requantize_codes-inl.h"
+#include "kernels/move_codes-inl.h"
 // clang-format on
 
 extern const KernelTable kTable;
@@ -34,6 +38,10 @@ const KernelTable kTable = {
     .add_codes = add_codes,
     .softmax_codes = softmax_codes,
     .normalize_codes = normalize_codes,
+    .mul_codes = mul_codes,
+    .div_codes = div_codes,
+    .requantize_codes = requantize_codes,
+    .move_codes = move_codes,
 };
 
 }  // namespace hybridquant::kernels::HQ_TARGET

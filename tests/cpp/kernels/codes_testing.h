@@ -170,6 +170,15 @@ inline std::vector<std::int64_t> random_sizes(std::mt19937& random) {
   return sizes;
 }
 
+inline const std::vector<Rounding> kRoundings = {Rounding::kSingle, Rounding::kHalfEven,
+                                                 Rounding::kDouble};
+
+// Any multiplier that lowering makes, and some that it does not.
+inline Multiplier random_multiplier(std::mt19937& random) {
+  std::uniform_int_distribution<std::int32_t> m(-2147483647, 2147483647);
+  return {m(random), static_cast<std::int32_t>(1 + random() % 62)};
+}
+
 // Runs a kernel over [0, blocks) in three parts, as three threads would.
 template <typename Kernel, typename Args>
 void run_in_parts(Kernel kernel, const Args& args, std::int64_t blocks) {
