@@ -24,11 +24,11 @@ struct Multiplier {
   std::int32_t shift;  // 1 to 62
 };
 
-// v / 2^shift, halves up. 0 < shift < 63.
+// v / 2^shift, halves up: (v + 2^(shift - 1)) >> shift in a form that compilers vectorize and that
+// cannot overflow. 0 < shift < 63.
 [[maybe_unused]] static inline std::int64_t round_shift(std::int64_t v, std::int32_t shift) {
   assert(shift > 0 && shift < 63);
-  assert(v <= std::numeric_limits<std::int64_t>::max() - (std::int64_t{1} << (shift - 1)));
-  return (v + (std::int64_t{1} << (shift - 1))) >> shift;
+  return ((v >> (shift - 1)) + 1) >> 1;
 }
 
 [[maybe_unused]] static inline Int128 round_shift_wide(Int128 v, std::int32_t shift) {
