@@ -83,4 +83,8 @@ void move_codes(const MoveCodesArgs& args, std::int64_t begin, std::int64_t end)
   active_kernels().move_codes(args, begin, end);
 }
 
+void conv2d(const Conv2dArgs& args, std::int64_t begin, std::int64_t end) {
+  active_kernels().conv2d(args, begin, end);
+}
+
 }  // namespace hybridquant::kernels

@@ -5,6 +5,7 @@
 #include <cstdint>
 
 #include "kernels/add_codes.h"
+#include "kernels/conv2d.h"
 #include "kernels/cpu_features.h"
 #include "kernels/dequantize_affine.h"
 #include "kernels/div_codes.h"
@@ -36,6 +37,7 @@ struct KernelTable {
   BlockKernel<DivCodesArgs> div_codes;
   BlockKernel<RequantizeCodesArgs> requantize_codes;
   BlockKernel<MoveCodesArgs> move_codes;
+  BlockKernel<Conv2dArgs> conv2d;
 };
 
 // The kernels compiled for `isa`, which must be available.

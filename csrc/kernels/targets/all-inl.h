@@ -25,6 +25,8 @@ namespace hybridquant::kernels::HQ_TARGET {
 #include "kernels/div_codes-inl.h"
 #include "kernels/requantize_codes-inl.h"
 #include "kernels/move_codes-inl.h"
+#include "kernels/gemm-inl.h"
+#include "kernels/conv2d-inl.h"
 // clang-format on
 
 extern const KernelTable kTable;
@@ -42,6 +44,7 @@ const KernelTable kTable = {
     .div_codes = div_codes,
     .requantize_codes = requantize_codes,
     .move_codes = move_codes,
+    .conv2d = conv2d,
 };
 
 }  // namespace hybridquant::kernels::HQ_TARGET
