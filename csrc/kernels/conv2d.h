@@ -42,7 +42,7 @@ struct Conv2dArgs {
   CodeType y_type;    // where multipliers is null: accumulator_type, or kInt64
   CodeType x_type;    // kUInt8, kInt8 or kInt16
   // kInt32: every max|x - x_zero_point| * sum|weights| + |bias - offsets| < 2^31.
-  // kInt64: the same < 2^47; x_type is kInt16.
+  // kInt64: the same < 2^47, and its requantized value < 2^62; x_type is kInt16.
   CodeType accumulator_type;
   std::int32_t x_zero_point;  // a code of x_type
 };

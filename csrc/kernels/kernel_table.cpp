@@ -87,4 +87,8 @@ void conv2d(const Conv2dArgs& args, std::int64_t begin, std::int64_t end) {
   active_kernels().conv2d(args, begin, end);
 }
 
+void matmul_codes(const MatmulCodesArgs& args, std::int64_t begin, std::int64_t end) {
+  active_kernels().matmul_codes(args, begin, end);
+}
+
 }  // namespace hybridquant::kernels

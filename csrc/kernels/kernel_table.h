@@ -14,6 +14,7 @@
 #include "kernels/move_codes.h"
 #include "kernels/mul_codes.h"
 #include "kernels/normalize_codes.h"
+#include "kernels/matmul_codes.h"
 #include "kernels/quantize_affine.h"
 #include "kernels/requantize_codes.h"
 #include "kernels/softmax_codes.h"
@@ -38,6 +39,7 @@ struct KernelTable {
   BlockKernel<RequantizeCodesArgs> requantize_codes;
   BlockKernel<MoveCodesArgs> move_codes;
   BlockKernel<Conv2dArgs> conv2d;
+  BlockKernel<MatmulCodesArgs> matmul_codes;
 };
 
 // The kernels compiled for `isa`, which must be available.

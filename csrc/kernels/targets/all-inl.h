@@ -27,6 +27,7 @@ namespace hybridquant::kernels::HQ_TARGET {
 #include "kernels/move_codes-inl.h"
 #include "kernels/gemm-inl.h"
 #include "kernels/conv2d-inl.h"
+#include "kernels/matmul_codes-inl.h"
 // clang-format on
 
 extern const KernelTable kTable;
@@ -45,6 +46,7 @@ const KernelTable kTable = {
     .requantize_codes = requantize_codes,
     .move_codes = move_codes,
     .conv2d = conv2d,
+    .matmul_codes = matmul_codes,
 };
 
 }  // namespace hybridquant::kernels::HQ_TARGET
