@@ -64,6 +64,24 @@ TEST_P(MoveCodesPerIsa, EqualsReference) {
   }
 }
 
+TEST_P(MoveCodesPerIsa, TransposesEqualReference) {
+  for (const CodeType type : kAllTypes) {
+    for (const std::int64_t rows : {1, 2, 31, 32, 33, 70}) {
+      for (const std::int64_t columns : {1, 3, 31, 32, 33, 511, 513, 600}) {
+        const std::vector<std::int64_t> sizes = {1, 1, 1, 2, rows, columns};
+        const std::int64_t image = rows * columns;
+        const Tensor x{Codes::random(type, 2 * image, /*seed=*/1), 0, {0, 0, 0, image, 1, rows}};
+        Tensor q = dense_tensor(Codes::zeros(type, 2 * image), sizes);
+        Tensor expected = q;
+        move_each(expected, x, sizes);
+        const MoveCodesArgs args = make_args(q, x, sizes);
+        run_in_parts(kernels_for(GetParam()).move_codes, args, num_tiles(args));
+        ASSERT_EQ(q.codes, expected.codes) << rows << " x " << columns;
+      }
+    }
+  }
+}
+
 INSTANTIATE_TEST_SUITE_P(Isas, MoveCodesPerIsa, testing::ValuesIn(kAllIsas), isa_test_name);
 
 }  // namespace
