@@ -19,7 +19,7 @@ import torch
 
 from training.photographs import Photographs, read_photographs, split
 from training.processes import Processes, join_processes
-from training.release import write_release
+from training.release import Origin, write_release
 from training.settings import Settings, read_settings
 from training.trainer import Trainer, save_state, top1
 
@@ -42,12 +42,15 @@ def run(args: argparse.Namespace, settings: Settings, processes: Processes) -> N
     photographs = read_photographs(args.data, args.decode_size, processes.device)
     training, held = split(photographs, settings.holdout, settings.seed)
     precision = PRECISIONS.get(args.precision) or default_precision(processes.device)
-    trainer = Trainer(settings, training, processes, precision)
+    trainer = Trainer(settings, training, processes, precision, args.init)
     train(trainer, held, processes, args.out, args.stop_after)
     if processes.is_first and args.validation:
         name = args.out / f"{settings.model}.{args.data_name}"
         weights = trainer.ema.module.state_dict()
-        card = write_release(weights, settings, trainer.epoch, training, args.validation, name)
+        origin = Origin(
+            settings, args.settings.name, trainer.epoch, training, trainer.initial_sha256
+        )
+        card = write_release(weights, origin, args.validation, name)
         print(f"{name}.safetensors: top-1 {card['top1_val']:.4f} of {card['top1_images']}")
 
 
@@ -59,6 +62,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--data", type=Path, required=True, help="training photographs")
     parser.add_argument("--validation", type=Path, help="photographs for the final figure")
     parser.add_argument("--out", type=Path, required=True, help="folder of the run")
+    parser.add_argument("--init", type=Path, help="safetensors file of the weights to start from")
     parser.add_argument("--data-name", default="imagenette", help="in the checkpoint's name")
     parser.add_argument("--decode-size", type=int, default=224, help="stored height and width")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")

@@ -6,6 +6,7 @@ import dataclasses
 import hashlib
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -27,13 +28,34 @@ ORIGIN = (
 )
 
 
+@dataclass(frozen=True)
+class Origin:
+    """How weights came to be.
+
+    Args:
+        settings: How they were trained.
+        file: Name of the settings' file in configs/train.
+        epochs: For how many epochs.
+        photographs: The training photographs, for their classes and number.
+        initial_sha256: Of the file of weights that training started from; empty for random ones.
+    """
+
+    settings: Settings
+    file: str
+    epochs: int
+    photographs: Photographs
+    initial_sha256: str = ""
+
+    @property
+    def command(self) -> str:
+        """The training command, without the places of data."""
+        start = f" --init {self.settings.model}.safetensors" if self.initial_sha256 else ""
+        end = f" --stop-after {self.epochs}" if self.epochs < self.settings.epochs else ""
+        return f"scripts/train_reference.py configs/train/{self.file}{start}{end}"
+
+
 def write_release(
-    weights: Mapping[str, Tensor],
-    settings: Settings,
-    epochs: int,
-    trained_on: Photographs,
-    validation: Path,
-    name: Path,
+    weights: Mapping[str, Tensor], origin: Origin, validation: Path, name: Path
 ) -> dict[str, Any]:
     """Write ``name``.safetensors and ``name``.json, measured on the validation split.
 
@@ -42,9 +64,7 @@ def write_release(
 
     Args:
         weights: State of the model.
-        settings: How it was trained.
-        epochs: For how many epochs.
-        trained_on: The training photographs, for their classes and number.
+        origin: How they came to be.
         validation: Folder or archive of the validation photographs.
         name: Path of both files without suffix.
 
@@ -54,6 +74,7 @@ def write_release(
     Raises:
         ValueError: If float16 changes the accuracy by 0.1 point or more.
     """
+    settings, trained_on = origin.settings, origin.photographs
     config = evaluation_config(settings.input_size)
     data = load_data(validation, config, classes=trained_on.classes, require_labels=True)
     model = create_model(settings, len(trained_on.classes)).eval()
@@ -64,15 +85,15 @@ def write_release(
     predictions = predict(model, data)
     if abs(predictions.top1 - full) >= _ALLOWED:
         raise ValueError(f"float16 weights must keep top-1 {full:.4f}, got {predictions.top1:.4f}")
-    stopped = f" --stop-after {epochs}" if epochs < settings.epochs else ""
     card = {
         "model": settings.model,
         "library": "timm",
         "model_options": settings.model_options,
         "origin": ORIGIN,
-        "training": f"scripts/train_reference.py configs/train/{settings.model}.yaml{stopped}",
+        "training": origin.command,
+        "initial_sha256": origin.initial_sha256,
         "settings": dataclasses.asdict(settings),
-        "epochs": epochs,
+        "epochs": origin.epochs,
         "train_images": len(trained_on),
         "train_sha256": trained_on.sha256,
         "licence": LICENCE,

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import random
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import safetensors.torch
 import timm
 import torch
 import torch.nn.functional as F
@@ -38,6 +40,7 @@ class Trainer:
         photographs: What to train on.
         processes: Which share of every batch this process takes.
         precision: Type of the forward pass, ``float32`` or ``bfloat16``.
+        initial: Safetensors file of the weights to start from; None starts from random ones.
     """
 
     def __init__(
@@ -46,6 +49,7 @@ class Trainer:
         photographs: Photographs,
         processes: Processes,
         precision: torch.dtype,
+        initial: Path | None = None,
     ) -> None:
         self.settings = settings
         self.epoch = 0
@@ -62,8 +66,9 @@ class Trainer:
             )
         torch.manual_seed(settings.seed)
         num_classes = len(photographs.classes)
-        model = create_model(settings, num_classes).to(processes.device)
-        model = model.to(memory_format=torch.channels_last)
+        model = create_model(settings, num_classes)
+        self.initial_sha256 = load_weights(model, initial) if initial else ""
+        model = model.to(processes.device, memory_format=torch.channels_last)
         self._model = model
         self._parallel: nn.Module = model
         if processes.count > 1:
@@ -149,6 +154,7 @@ class Trainer:
             "photographs": self._photographs.sha256,
             "processes": self._processes.count,
             "precision": str(self._precision),
+            "initial_sha256": self.initial_sha256,
             "epoch": self.epoch,
             "history": self.history,
             "model": self._model.state_dict(),
@@ -160,10 +166,10 @@ class Trainer:
         """Go on where ``state`` was taken.
 
         Raises:
-            ValueError: If it was taken with other settings or photographs.
+            ValueError: If it was taken with other settings, photographs or initial weights.
         """
         own = self.state()
-        for key in ("settings", "photographs", "processes", "precision"):
+        for key in ("settings", "photographs", "processes", "precision", "initial_sha256"):
             if state[key] != own[key]:
                 raise ValueError(
                     f"{key} must be those of the run to go on with, {state[key]}, got {own[key]}; "
@@ -181,6 +187,13 @@ def create_model(settings: Settings, num_classes: int) -> nn.Module:
         settings.model, num_classes=num_classes, **settings.model_options
     )
     return model
+
+
+def load_weights(model: nn.Module, path: Path) -> str:
+    """Load a safetensors file into ``model`` and return the file's SHA-256."""
+    content = path.read_bytes()
+    model.load_state_dict(safetensors.torch.load(content))
+    return hashlib.sha256(content).hexdigest()
 
 
 @torch.no_grad()

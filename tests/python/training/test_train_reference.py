@@ -1,6 +1,8 @@
 """The training script as its users run it."""
 
 import csv
+import hashlib
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -92,3 +94,20 @@ def test_what_is_released_loads_and_is_what_its_card_says(
         tmp_path / "run" / "efficientvit_b0.imagenette.safetensors"
     )
     assert {value.dtype for value in weights.values()} == {torch.float16, torch.int64}
+
+
+@pytest.mark.slow
+def test_a_run_goes_on_from_the_weights_of_another(train, tmp_path, photographs):
+    archive = photographs / "imagenette_val.tar"
+    train("first", "--validation", str(archive))
+    weights = tmp_path / "first" / "efficientvit_b0.imagenette.safetensors"
+    train("second", "--init", str(weights), "--stop-after", "1", "--validation", str(archive))
+    card = json.loads((tmp_path / "second" / "efficientvit_b0.imagenette.json").read_text())
+    assert card["initial_sha256"] == hashlib.sha256(weights.read_bytes()).hexdigest()
+    assert card["training"].endswith("run.yaml --init efficientvit_b0.safetensors --stop-after 1")
+    assert float(curve(tmp_path / "second")[0]["loss"]) < float(
+        curve(tmp_path / "first")[0]["loss"]
+    )
+    other = train("second", check=False)
+    assert other.returncode != 0
+    assert "initial_sha256 must be those of the run to go on with" in other.stderr
