@@ -91,4 +91,8 @@ void matmul_codes(const MatmulCodesArgs& args, std::int64_t begin, std::int64_t 
   active_kernels().matmul_codes(args, begin, end);
 }
 
+void reduce_codes(const ReduceCodesArgs& args, std::int64_t begin, std::int64_t end) {
+  active_kernels().reduce_codes(args, begin, end);
+}
+
 }  // namespace hybridquant::kernels

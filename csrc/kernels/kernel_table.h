@@ -16,6 +16,7 @@
 #include "kernels/mul_codes.h"
 #include "kernels/normalize_codes.h"
 #include "kernels/quantize_affine.h"
+#include "kernels/reduce_codes.h"
 #include "kernels/requantize_codes.h"
 #include "kernels/softmax_codes.h"
 
@@ -40,6 +41,7 @@ struct KernelTable {
   BlockKernel<MoveCodesArgs> move_codes;
   BlockKernel<Conv2dArgs> conv2d;
   BlockKernel<MatmulCodesArgs> matmul_codes;
+  BlockKernel<ReduceCodesArgs> reduce_codes;
 };
 
 // The kernels compiled for `isa`, which must be available.

@@ -28,6 +28,7 @@ namespace hybridquant::kernels::HQ_TARGET {
 #include "kernels/gemm-inl.h"
 #include "kernels/conv2d-inl.h"
 #include "kernels/matmul_codes-inl.h"
+#include "kernels/reduce_codes-inl.h"
 // clang-format on
 
 extern const KernelTable kTable;
@@ -47,6 +48,7 @@ const KernelTable kTable = {
     .move_codes = move_codes,
     .conv2d = conv2d,
     .matmul_codes = matmul_codes,
+    .reduce_codes = reduce_codes,
 };
 
 }  // namespace hybridquant::kernels::HQ_TARGET
