@@ -41,6 +41,7 @@ class Rule:
             whatever earlier rules set.
         include_zero: Widen ranges to hold zero.
         quantizer: Name of a quantizer.
+        optional: Whether a model without a matching edge is fine; it is an error otherwise.
 
     Raises:
         FieldError: If a field has a value that is not allowed, or the rule says nothing.
@@ -64,6 +65,7 @@ class Rule:
     observer_options: Mapping[str, Any] = field(default_factory=dict, hash=False)
     include_zero: bool | None = None
     quantizer: str | None = None
+    optional: bool = False
 
     def __post_init__(self) -> None:
         _check_patterns("operators", self.operators)
@@ -74,6 +76,7 @@ class Rule:
                 check_choice("modules", "selector", pattern, SELECTORS)
         check_choice("operand", "operand", self.operand, OPERANDS)
         check(isinstance(self.skip, bool), "skip", "be true or absent", self.skip)
+        check(isinstance(self.optional, bool), "optional", "be true or absent", self.optional)
         _check_settings(self)
 
     def matches(self, kind: str, path: str, operand: str, selectors: Collection[str] = ()) -> bool:

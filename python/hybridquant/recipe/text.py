@@ -23,6 +23,7 @@ RULE_KEYS = (
     "observer",
     "include_zero",
     "quantizer",
+    "optional",
 )
 
 
@@ -117,7 +118,8 @@ def _rule(index: int, data: object) -> Rule:
                 fields[key] = _patterns(fields[key])
         if "observer" in fields:
             fields["observer"], fields["observer_options"] = _observer(fields["observer"])
-        check(fields.get("skip", True) is True, "skip", "be true or absent", fields.get("skip"))
+        for key in ("skip", "optional"):
+            check(fields.get(key, True) is True, key, "be true or absent", fields.get(key))
         return Rule(**fields)
     except FieldError as error:
         path = f"{path}.{error.path}"
@@ -165,6 +167,8 @@ def _rule_to_dict(rule: Rule) -> dict[str, Any]:
         data["operand"] = rule.operand
     if rule.skip:
         data["skip"] = True
+    if rule.optional:
+        data["optional"] = True
     data |= rule.settings()
     options = data.pop("observer_options", {})
     if options:

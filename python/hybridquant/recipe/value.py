@@ -112,7 +112,7 @@ class Recipe:
                 it.
 
         Raises:
-            ValueError: If a rule matches none of them.
+            ValueError: If a rule that is not optional matches none of them.
         """
         self.check_all_used(edges)
         selectors = _selectors(edges)
@@ -121,17 +121,17 @@ class Recipe:
         ]
 
     def check_all_used(self, edges: Sequence[Edge]) -> None:
-        """Check that every rule matches an edge.
+        """Check that every rule that is not optional matches an edge.
 
         Args:
             edges: All edges of the model, in graph order.
 
         Raises:
-            ValueError: If a rule matches none; the text names the rule and what the model has.
+            ValueError: If one matches none; the text names the rule and what the model has.
         """
         selectors = _selectors(edges)
         for index, rule in enumerate(self.rules):
-            if not any(
+            if not rule.optional and not any(
                 rule.matches(edge.kind, edge.path, edge.operand, selectors[edge.node])
                 for edge in edges
             ):

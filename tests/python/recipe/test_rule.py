@@ -95,6 +95,8 @@ BAD = [
     ({"modules": ("@frist",), "bits": 8}, "modules must be a selector, got '@frist'; did you mean"),
     ({"skip": True, "bits": 8}, r"skip must stand alone, got \['bits'\]; a skipped edge is float"),
     ({"skip": 1}, "skip must be true or absent, got 1"),
+    ({"optional": "yes", "bits": 8}, "optional must be true or absent, got 'yes'"),
+    ({"optional": True}, "skip must be true in a rule that sets nothing, got False"),
     ({}, "skip must be true in a rule that sets nothing, got False"),
 ]
 

@@ -131,6 +131,12 @@ def test_a_rule_that_matches_nothing_is_an_error(rule, text):
         assert text in str(info.value)
 
 
+def test_an_optional_rule_may_match_nothing():
+    rules = [Rule(("*",), bits=8), Rule(("linear",), bits=4, optional=True)]
+    assert bits(make(*rules, Rule(("gelu",), skip=True, optional=True))) == bits(make(*rules))
+    assert bits(make(*rules)) == [*[8] * 6, *[4] * 4, 8]
+
+
 def test_a_model_without_products_has_no_ends():
     edges = [edge for edge in EDGES if edge.kind in ("add", "relu")]
     assert make(Rule(("*",), bits=8)).resolve_all(edges) == [QuantSpec()] * 2
