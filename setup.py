@@ -49,6 +49,7 @@ class CMakeBuild(build_ext):
             *(self.cmake, "-S", str(ROOT), "-B", str(self.build), "-DCMAKE_BUILD_TYPE=Release"),
             f"-DPython_EXECUTABLE={sys.executable}",
             "-DHYBRIDQUANT_BUILD_TESTS=OFF",
+            "-DHYBRIDQUANT_BUILD_RUNNER=OFF",
         ]
         if ninja is not None:
             configure += ["-GNinja", f"-DCMAKE_MAKE_PROGRAM={ninja}"]

@@ -31,12 +31,18 @@ has_headers() {
 sys.exit(not (pathlib.Path(sysconfig.get_paths()["include"]) / "Python.h").exists())' 2>/dev/null
 }
 
+# has_json: the runtime is compiled with the headers of a JSON library.
+has_json() {
+  c++ -std=c++20 -fsyntax-only -x c++ -include nlohmann/json.hpp /dev/null 2>/dev/null
+}
+
 # make_environment EXTRAS PACKAGE...: the packages, and .venv with torch, the build tools, and
 # hybridquant built in place with its EXTRAS.
 make_environment() {
   local extras=$1 needed=("${@:2}") base=python3
   "$python" -m pip --version >/dev/null 2>&1 && base=$python
   command -v c++ >/dev/null || needed+=(g++)
+  has_json || needed+=(nlohmann-json3-dev)
   command -v "$base" >/dev/null || needed+=(python3)
   [ "$base" = "$python" ] || python3 -c 'import ensurepip' 2>/dev/null || needed+=(python3-venv)
   has_headers "$base" || needed+=(python3-dev)

@@ -4,7 +4,7 @@ set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/setup_env.sh"
 cd "$root"
 
-make_environment "[dev]" libgtest-dev
+make_environment "[dev]" libgtest-dev libjpeg-dev libpng-dev
 export PATH="$root/.venv/bin:$PATH"
 
 say "format, lint, layers, types"

@@ -27,6 +27,6 @@ def test_all_missing_packages_are_named_at_once(tmp_path: Path) -> None:
         text=True,
         check=False,
     )
-    packages = "libgtest-dev g++ python3 python3-venv python3-dev"
+    packages = "libgtest-dev g++ nlohmann-json3-dev python3 python3-venv python3-dev"
     assert run.returncode == 1
     assert run.stderr == f"error: please install first: apt-get install {packages}\n"
