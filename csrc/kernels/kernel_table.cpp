@@ -95,4 +95,8 @@ void reduce_codes(const ReduceCodesArgs& args, std::int64_t begin, std::int64_t 
   active_kernels().reduce_codes(args, begin, end);
 }
 
+void pool2d(const Pool2dArgs& args, std::int64_t begin, std::int64_t end) {
+  active_kernels().pool2d(args, begin, end);
+}
+
 }  // namespace hybridquant::kernels

@@ -15,6 +15,7 @@
 #include "kernels/move_codes.h"
 #include "kernels/mul_codes.h"
 #include "kernels/normalize_codes.h"
+#include "kernels/pool2d.h"
 #include "kernels/quantize_affine.h"
 #include "kernels/reduce_codes.h"
 #include "kernels/requantize_codes.h"
@@ -42,6 +43,7 @@ struct KernelTable {
   BlockKernel<Conv2dArgs> conv2d;
   BlockKernel<MatmulCodesArgs> matmul_codes;
   BlockKernel<ReduceCodesArgs> reduce_codes;
+  BlockKernel<Pool2dArgs> pool2d;
 };
 
 // The kernels compiled for `isa`, which must be available.

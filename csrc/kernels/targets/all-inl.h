@@ -29,6 +29,7 @@ namespace hybridquant::kernels::HQ_TARGET {
 #include "kernels/conv2d-inl.h"
 #include "kernels/matmul_codes-inl.h"
 #include "kernels/reduce_codes-inl.h"
+#include "kernels/pool2d-inl.h"
 // clang-format on
 
 extern const KernelTable kTable;
@@ -49,6 +50,7 @@ const KernelTable kTable = {
     .conv2d = conv2d,
     .matmul_codes = matmul_codes,
     .reduce_codes = reduce_codes,
+    .pool2d = pool2d,
 };
 
 }  // namespace hybridquant::kernels::HQ_TARGET
