@@ -4,8 +4,8 @@
 #include <cmath>
 #include <cstddef>
 #include <iterator>
-#include <sstream>
-#include <stdexcept>
+
+#include "runtime/error.h"
 
 namespace hybridquant::runtime {
 
@@ -16,14 +16,6 @@ constexpr std::int64_t kLargestEdge = (std::int64_t{1} << 31) - 1;
 // Weights are integers, 1 being 2^22: 8 bits of a pixel, 22 of a weight and 2 for overshoot
 // make 32.
 constexpr int kWeightBits = 22;
-
-template <typename... Parts>
-void require(bool is_good, const Parts&... parts) {
-  if (is_good) return;
-  std::ostringstream text;
-  ((text << "preprocess: ") << ... << parts);
-  throw std::runtime_error(text.str());
-}
 
 // The weight of a pixel at a distance, in pixels of the smaller of both sizes; 0 beyond `support`.
 struct Filter {
@@ -217,8 +209,9 @@ struct Size {
 // The edge of which a crop of `edge` pixels is the share crop_pct.
 std::int64_t scaled_edge(std::int64_t edge, double crop_pct) {
   const double scaled = std::floor(static_cast<double>(edge) / crop_pct);
-  require(scaled <= static_cast<double>(kLargestEdge), "crop_pct must leave edges below 2^31, got ",
-          crop_pct, " for an edge of ", edge);
+  require(scaled <= static_cast<double>(kLargestEdge),
+          "preprocess: crop_pct must leave edges below 2^31, got ", crop_pct, " for an edge of ",
+          edge);
   return static_cast<std::int64_t>(scaled);
 }
 
@@ -250,28 +243,28 @@ const Filter& find_filter(const std::string& name) {
   const Filter* const found =
       std::find_if(std::begin(kFilters), std::end(kFilters),
                    [&](const Filter& filter) { return name == filter.name; });
-  require(found != std::end(kFilters), "interpolation must be bicubic or bilinear, got '", name,
-          "'");
+  require(found != std::end(kFilters),
+          "preprocess: interpolation must be bicubic or bilinear, got '", name, "'");
   return *found;
 }
 
 void check(const Photograph& photograph, const Preprocessing& preprocessing) {
   const std::string& mode = preprocessing.crop_mode;
-  require(mode == "center" || mode == "squash", "crop_mode must be center or squash, got '", mode,
-          "'");
+  require(mode == "center" || mode == "squash",
+          "preprocess: crop_mode must be center or squash, got '", mode, "'");
   require(preprocessing.crop_pct > 0.0 && preprocessing.crop_pct <= 1.0,
-          "crop_pct must be above 0 and at most 1, got ", preprocessing.crop_pct);
+          "preprocess: crop_pct must be above 0 and at most 1, got ", preprocessing.crop_pct);
   for (const std::int64_t edge : {preprocessing.height, preprocessing.width}) {
-    require(edge >= 1 && edge <= kLargestEdge, "height and width must be 1 to 2^31 - 1, got ",
-            edge);
+    require(edge >= 1 && edge <= kLargestEdge,
+            "preprocess: height and width must be 1 to 2^31 - 1, got ", edge);
   }
   for (const std::int64_t edge : {photograph.height, photograph.width}) {
     require(edge >= 1 && edge <= kLargestEdge,
-            "edges of the photograph must be 1 to 2^31 - 1, got ", edge);
+            "preprocess: edges of the photograph must be 1 to 2^31 - 1, got ", edge);
   }
   const auto num_pixels = static_cast<std::size_t>(photograph.height * photograph.width);
-  require(photograph.pixels.size() == num_pixels * kChannels, "photograph must have ", num_pixels,
-          " pixels of 3 bytes, got ", photograph.pixels.size(), " bytes");
+  require(photograph.pixels.size() == num_pixels * kChannels, "preprocess: photograph must have ",
+          num_pixels, " pixels of 3 bytes, got ", photograph.pixels.size(), " bytes");
 }
 
 }  // namespace
@@ -282,7 +275,7 @@ std::vector<std::uint8_t> preprocess(const Photograph& photograph,
   check(photograph, preprocessing);
   const Size size = resized(photograph, preprocessing);
   require(size.height <= kLargestEdge && size.width <= kLargestEdge,
-          "the resized photograph must have edges below 2^31, got ", size.height, " x ",
+          "preprocess: the resized photograph must have edges below 2^31, got ", size.height, " x ",
           size.width);
   return to_planes(resize(photograph, filter,
                           middle(photograph.height, size.height, preprocessing.height),

@@ -29,7 +29,7 @@ struct Preprocessing {
 // Returns the image, [3, height, width]: the photograph is resized and the middle of it cut out.
 // Bit for bit what Pillow 13 computes, which adds up weighted bytes in fixed point; only what the
 // cut shows is computed.
-// Throws std::runtime_error where a field is not as said above, or where an edge of the resized
+// Throws ModelError where a field is not as said above, or where an edge of the resized
 // photograph would have 2^31 pixels or more.
 std::vector<std::uint8_t> preprocess(const Photograph& photograph,
                                      const Preprocessing& preprocessing);

@@ -14,9 +14,10 @@
 #include <fstream>
 #include <initializer_list>
 #include <new>
-#include <stdexcept>
 #include <system_error>
 #include <vector>
+
+#include "runtime/error.h"
 
 namespace hybridquant::runtime {
 
@@ -37,9 +38,7 @@ struct Escape {
 // must have no variable with a destructor, and no variable of the caller may be changed in it.
 template <typename Call>
 void guarded(Escape& escape, const Call& call) {
-  if (setjmp(escape.place) != 0) {
-    throw std::runtime_error(std::string("cannot be decoded: ") + escape.reason.data());
-  }
+  if (setjmp(escape.place) != 0) fail("cannot be decoded: ", escape.reason.data());
   call();
 }
 
@@ -51,10 +50,8 @@ void guarded(Escape& escape, const Call& call) {
 
 // Before memory is taken for the pixels.
 Photograph blank(std::int64_t height, std::int64_t width) {
-  if (height < 1 || width < 1 || height > kMostPixels / width) {
-    throw std::runtime_error("must have 1 to " + std::to_string(kMostPixels) + " pixels, got " +
-                             std::to_string(height) + " x " + std::to_string(width));
-  }
+  require(height >= 1 && width >= 1 && height <= kMostPixels / width, "must have 1 to ",
+          kMostPixels, " pixels, got ", height, " x ", width);
   const auto num_pixels = static_cast<std::size_t>(height * width);
   return {height, width, std::vector<std::uint8_t>(num_pixels * kChannels)};
 }
@@ -69,10 +66,8 @@ class JpegReader {
   Photograph read() {
     guarded(escape_, [&] { read_header(); });
     const bool is_cmyk = info_.num_components == 4;
-    if (info_.num_components != 1 && info_.num_components != 3 && !is_cmyk) {
-      throw std::runtime_error("must have 1, 3 or 4 components, got " +
-                               std::to_string(info_.num_components));
-    }
+    require(info_.num_components == 1 || info_.num_components == 3 || is_cmyk,
+            "must have 1, 3 or 4 components, got ", info_.num_components);
     Photograph photograph = blank(info_.image_height, info_.image_width);
     info_.out_color_space = is_cmyk ? JCS_CMYK : JCS_RGB;
     guarded(escape_, [&] { jpeg_start_decompress(&info_); });
@@ -227,21 +222,19 @@ Photograph decode(std::span<const std::byte> file) {
   if (starts_with(file, {0x89, 'P', 'N', 'G', '\r', '\n', 0x1a, '\n'})) {
     return PngReader(file).read();
   }
-  throw std::runtime_error("is neither a JPEG nor a PNG file");
+  fail("is neither a JPEG nor a PNG file");
 }
 
 std::vector<std::byte> read_bytes(const std::string& path) {
   std::error_code error;
-  if (!std::filesystem::exists(path, error)) throw std::runtime_error("does not exist");
-  if (!std::filesystem::is_regular_file(path, error)) throw std::runtime_error("is no file");
+  require(std::filesystem::exists(path, error), "does not exist");
+  require(std::filesystem::is_regular_file(path, error), "is no file");
   const std::uintmax_t size = std::filesystem::file_size(path, error);
-  if (error || size > kMostBytes) {
-    throw std::runtime_error("must be a file of at most " + std::to_string(kMostBytes) + " bytes");
-  }
+  require(!error && size <= kMostBytes, "must be a file of at most ", kMostBytes, " bytes");
   std::vector<std::byte> bytes(size);
   std::ifstream file(path, std::ios::binary);
   file.read(reinterpret_cast<char*>(bytes.data()), static_cast<std::streamsize>(size));
-  if (!file) throw std::runtime_error("cannot be read");
+  require(file.good(), "cannot be read");
   return bytes;
 }
 
@@ -251,9 +244,9 @@ Photograph named(const std::string& name, const Read& read) {
   try {
     return read();
   } catch (const std::bad_alloc&) {
-    throw std::runtime_error(name + ": must fit into memory");
-  } catch (const std::runtime_error& error) {
-    throw std::runtime_error(name + ": " + error.what());
+    fail(name, ": must fit into memory");
+  } catch (const ModelError& error) {
+    fail(name, ": ", error.what());
   }
 }
 

@@ -22,7 +22,7 @@ inline constexpr std::int64_t kMostPixels = 178'956'970;
 // warnings, as Pillow does. A PNG file is refused where a checksum is wrong, the palette or the end
 // is missing, or rows are, some of which Pillow takes.
 //
-// Throws std::runtime_error, which names the file, where it cannot be read, is of another format,
+// Throws ModelError, which names the file, where it cannot be read, is of another format,
 // damaged, larger than kMostPixels, or of more than memory holds.
 Photograph read_photograph(const std::string& path);
 
