@@ -3,9 +3,12 @@
 #include <gtest/gtest.h>
 
 #include <fstream>
-#include <stdexcept>
+#include <iterator>
+#include <sstream>
 #include <string_view>
 #include <vector>
+
+#include "runtime/error.h"
 
 namespace hybridquant::runtime {
 namespace {
@@ -38,7 +41,7 @@ Photograph decode(std::string_view file) {
 std::string error_of(std::string_view file) {
   try {
     decode(file);
-  } catch (const std::runtime_error& error) {
+  } catch (const ModelError& error) {
     return error.what();
   }
   return "nothing";
@@ -78,11 +81,83 @@ TEST(DecodePhotograph, RefusesAFileThatIsCutOff) {
   }
 }
 
+// The files of tests/golden/images, and what Python makes of them.
+const std::string kGolden = HYBRIDQUANT_GOLDEN_IMAGES "/";
+
+std::string content_of(const std::string& path) {
+  std::ifstream file(path, std::ios::binary);
+  EXPECT_TRUE(file) << path;
+  return {std::istreambuf_iterator<char>(file), {}};
+}
+
+// The lines of a kind in the manifest, without their first word.
+std::vector<std::string> manifest(const std::string& kind) {
+  std::istringstream file(content_of(kGolden + "manifest.txt"));
+  std::vector<std::string> found;
+  for (std::string line; std::getline(file, line);) {
+    if (line.starts_with(kind + " ")) found.push_back(line.substr(kind.size() + 1));
+  }
+  EXPECT_FALSE(found.empty());
+  return found;
+}
+
+// The names of the images.
+std::vector<std::string> image_names() {
+  std::vector<std::string> names;
+  for (const std::string& line : manifest("file")) {
+    if (!line.starts_with("expected.bin")) names.push_back(line.substr(0, line.find(' ')));
+  }
+  return names;
+}
+
+TEST(GoldenImages, BecomeWhatPythonMakesOfThem) {
+  const std::string expected = content_of(kGolden + "expected.bin");
+  std::size_t offset = 0;
+  for (const std::string& line : manifest("case")) {
+    SCOPED_TRACE(line);
+    std::istringstream words(line);
+    std::string name;
+    Preprocessing to{};
+    words >> name >> to.interpolation >> to.crop_pct >> to.crop_mode >> to.height >> to.width;
+    ASSERT_FALSE(words.fail());
+    const std::vector<std::uint8_t> image = preprocess(read_photograph(kGolden + name), to);
+    ASSERT_LE(offset + image.size(), expected.size());
+    EXPECT_EQ(std::string(image.begin(), image.end()), expected.substr(offset, image.size()));
+    offset += image.size();
+  }
+  EXPECT_EQ(offset, expected.size());
+}
+
+TEST(GoldenImages, AreRefusedWhereTheyAreCutOff) {
+  for (const std::string& name : image_names()) {
+    SCOPED_TRACE(name);
+    const std::string file = content_of(kGolden + name);
+    for (std::size_t size = 0; size < file.size(); ++size) {
+      EXPECT_NE(error_of(std::string_view(file).substr(0, size)), "nothing") << size;
+    }
+  }
+}
+
+// Every byte of a PNG file is checked; a JPEG file may turn into another, but reading it ends.
+TEST(GoldenImages, AreRefusedOrReadWhereAByteIsWrong) {
+  for (const std::string& name : image_names()) {
+    SCOPED_TRACE(name);
+    std::string file = content_of(kGolden + name);
+    for (char& byte : file) {
+      byte = static_cast<char>(~byte);
+      const std::string error = error_of(file);
+      EXPECT_TRUE(error != "nothing" || name.ends_with(".jpg")) << &byte - file.data();
+      byte = static_cast<char>(~byte);
+    }
+    EXPECT_EQ(error_of(file), "nothing");
+  }
+}
+
 TEST(ReadPhotograph, NamesThePath) {
   const auto error_of_path = [](const std::string& path) -> std::string {
     try {
       read_photograph(path);
-    } catch (const std::runtime_error& error) {
+    } catch (const ModelError& error) {
       return error.what();
     }
     return "nothing";

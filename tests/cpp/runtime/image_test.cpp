@@ -5,7 +5,8 @@
 #include <algorithm>
 #include <cmath>
 #include <cstddef>
-#include <stdexcept>
+
+#include "runtime/error.h"
 
 namespace hybridquant::runtime {
 namespace {
@@ -98,7 +99,7 @@ void expect_error(const Photograph& photograph, const Preprocessing& preprocessi
   try {
     preprocess(photograph, preprocessing);
     FAIL() << "accepted, not: " << text;
-  } catch (const std::runtime_error& error) {
+  } catch (const ModelError& error) {
     EXPECT_EQ(error.what(), text);
   }
 }
