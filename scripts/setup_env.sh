@@ -33,7 +33,7 @@ sys.exit(not (pathlib.Path(sysconfig.get_paths()["include"]) / "Python.h").exist
 
 # has_json: the runtime is compiled with the headers of a JSON library.
 has_json() {
-  c++ -std=c++20 -fsyntax-only -x c++ -include nlohmann/json.hpp /dev/null 2>/dev/null
+  c++ -E -x c++ -include nlohmann/json.hpp /dev/null >/dev/null 2>&1
 }
 
 # make_environment EXTRAS PACKAGE...: the packages, and .venv with torch, the build tools, and
