@@ -150,11 +150,7 @@ def check_node(where: str, op: Op, node: IntNode, tensors: Mapping[str, IntTenso
         code, codes = node.attributes["code"], output.codes
         whole(f"{where}.attributes.code", code, codes.lowest, codes.highest)
     sizes = _check_inputs(where, op, node, inputs)
-    required = [name for name, constant in op.constants.items() if not constant.is_optional]
-    record(f"{where}.constants", node.constants, required, set(op.constants) - set(required))
-    for name in [name for name in op.constants if name in node.constants]:
-        field_name, value = f"{where}.constants.{name}", node.constants[name]
-        _check_constant(field_name, op.constants[name], value, output, sizes)
+    _check_constants(f"{where}.constants", op, node, output, sizes)
     try:
         shape = shapes.output_shape(op.shape, node, [tensor.shape for tensor in inputs])
     except ValueError as error:
@@ -186,6 +182,19 @@ def _check_inputs(where: str, op: Op, node: IntNode, inputs: Sequence[IntTensor]
         check(dtype in op.dtypes, field_name, f"be of {' or '.join(op.dtypes)}", dtype)
         _name_sizes(field_name, ("*",) if wanted is None else wanted[position], tensor.shape, sizes)
     return sizes
+
+
+def _check_constants(
+    where: str, op: Op, node: IntNode, output: IntTensor, sizes: dict[str, int]
+) -> None:
+    required = [name for name, constant in op.constants.items() if not constant.is_optional]
+    record(where, node.constants, required, set(op.constants) - set(required))
+    for name in [name for name in op.constants if name in node.constants]:
+        field_name, value = f"{where}.{name}", node.constants[name]
+        _check_constant(field_name, op.constants[name], value, output, sizes)
+    if "entries" in sizes:  # of a softmax
+        entries, count = sizes["entries"], sizes["codes"]
+        check(entries <= count, f"{where}.table", f"have at most {count} entries", entries)
 
 
 def _check_constant(
