@@ -19,8 +19,9 @@ inline constexpr std::int64_t kMostPixels = 178'956'970;
 // and transparent colors are dropped, CMYK is taken for Adobe's inverted one, of 16 bits in color
 // the higher 8 count and of gray the levels above 255 become 255; orientation, gamma and colour
 // profiles are passed over. A damaged JPEG file is taken where libjpeg decodes all of it with
-// warnings, as Pillow does. A PNG file is refused where a checksum is wrong, the palette or the end
-// is missing, or rows are, some of which Pillow takes.
+// warnings, as Pillow does, but what stands for the damage may differ. A PNG file is refused where
+// a checksum is wrong, or where the palette, rows or the end are missing, some of which Pillow
+// takes.
 //
 // Throws ModelError, which names the file, where it cannot be read, is of another format,
 // damaged, larger than kMostPixels, or of more than memory holds.
