@@ -6,11 +6,12 @@ add_library(hybridquant_ops SHARED
   csrc/ops/fake_quant_affine.cpp
   csrc/ops/fake_quant_affine_grad.cpp
   csrc/ops/portable_affine.cpp
-  csrc/ops/quantize_affine.cpp)
+  csrc/ops/quantize_affine.cpp
+  csrc/ops/run_integer_model.cpp)
 target_compile_definitions(hybridquant_ops PRIVATE TORCH_TARGET_VERSION=0x020a000000000000)
 target_compile_options(hybridquant_ops PRIVATE -Wall -Wextra -Werror)
 target_link_libraries(hybridquant_ops PRIVATE
-  hybridquant_kernels hybridquant_torch_headers hybridquant_torch_cpu)
+  hybridquant_kernels hybridquant_runtime hybridquant_torch_headers hybridquant_torch_cpu)
 
 # Ring 3: the Python module for what carries no tensors. The torch wheel brings pybind11's headers.
 Python_add_library(hybridquant_python MODULE WITH_SOABI csrc/bindings/module.cpp)

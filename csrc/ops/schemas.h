@@ -24,4 +24,9 @@ inline constexpr const char* kQuantizeAffine =
 inline constexpr const char* kDequantizeAffine =
     "dequantize_affine(Tensor q, Tensor scale, Tensor zero_point, int channel_axis) -> Tensor";
 
+// The logits' codes of a model file's bytes. num_logits is known to tracing compilers, which see no
+// bytes.
+inline constexpr const char* kRunIntegerModel =
+    "run_integer_model(Tensor program, Tensor x, int num_logits) -> Tensor";
+
 }  // namespace hybridquant::ops

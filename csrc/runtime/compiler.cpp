@@ -239,6 +239,18 @@ std::vector<std::int64_t> Compiler::int64s(const std::string& name, const Shape&
   return elements<std::int64_t>(name, shape, CodeType::kInt64);
 }
 
+std::vector<kernels::Multiplier> Compiler::multipliers(std::int64_t count) {
+  const auto m = int32s("m", {count});
+  const auto shift = int32s("shift", {count});
+  std::vector<kernels::Multiplier> factors;
+  for (std::size_t i = 0; i < m.size(); ++i) {
+    require(m[i] > lowest_of(CodeType::kInt32), where_, ": m must be above -2^31, got ", m[i]);
+    require(shift[i] >= 1 && shift[i] <= 62, where_, ": shift must be 1 to 62, got ", shift[i]);
+    factors.push_back({m[i], shift[i]});
+  }
+  return factors;
+}
+
 Value Compiler::allocate(const View& view) {
   const TensorInfo& info = output();
   return allocate_for({-1, view, info.type, info.zero_point, info.lowest, info.highest}, view);

@@ -53,6 +53,8 @@ class Compiler {
   std::vector<std::int8_t> int8s(const std::string& name, const Shape& shape);
   std::vector<std::int32_t> int32s(const std::string& name, const Shape& shape);
   std::vector<std::int64_t> int64s(const std::string& name, const Shape& shape);
+  // The constants m and shift, int32 [count], as factors.
+  std::vector<kernels::Multiplier> multipliers(std::int64_t count);
   [[nodiscard]] bool has_constant(const std::string& name) const;
   // Shape of a constant, also of a packed one. Throws where it is missing.
   Shape constant_shape(const std::string& name) const;

@@ -26,19 +26,6 @@ struct Weights {
   std::vector<kernels::Multiplier> multipliers;
 };
 
-std::vector<kernels::Multiplier> read_multipliers(Compiler& compiler, std::int64_t count) {
-  const auto m = compiler.int32s("m", {count});
-  const auto shift = compiler.int32s("shift", {count});
-  std::vector<kernels::Multiplier> multipliers;
-  for (std::size_t i = 0; i < m.size(); ++i) {
-    require(m[i] > -highest_of(CodeType::kInt32) - 1, compiler.where(), ": m must be above -2^31");
-    require(shift[i] >= 1 && shift[i] <= 62, compiler.where(), ": shift must be 1 to 62, got ",
-            shift[i]);
-    multipliers.push_back({m[i], shift[i]});
-  }
-  return multipliers;
-}
-
 // Largest magnitude of an output's accumulator: every weight meets its largest code.
 std::int64_t largest_sum(const Weights& weights, std::int64_t output, std::int64_t per_output,
                          std::int64_t taps, std::int64_t magnitude) {
@@ -144,7 +131,7 @@ Weights read_weights(Compiler& compiler, Conv2dShape& shape, const Shape& stored
   weights.plain =
       channels_last_weights(compiler.int8s("weight", stored), stored[0], channels, taps);
   weights.bias = compiler.int32s("bias", {stored[0]});
-  weights.multipliers = read_multipliers(compiler, stored[0]);
+  weights.multipliers = compiler.multipliers(stored[0]);
   if (compiler.has_constant("tap_offset")) {
     weights.tap_offset = compiler.int32s("tap_offset", {stored[0], stored[2], stored[3]});
   }
@@ -266,7 +253,7 @@ void compile_linear(Compiler& compiler) {
   Weights weights;
   weights.plain = compiler.int8s("weight", stored);
   weights.bias = compiler.int32s("bias", {stored[0]});
-  weights.multipliers = read_multipliers(compiler, stored[0]);
+  weights.multipliers = compiler.multipliers(stored[0]);
   const CodeType type = accumulator_type(compiler, weights, x, stored[0], /*taps=*/1);
   // Rows of neighbouring features.
   const std::int64_t num_rows = num_elements(x.view.sizes) / features;
