@@ -85,6 +85,15 @@ class Borrowed {
   std::unique_ptr<Runner> runner_;
 };
 
+runtime::Model parse(std::span<const std::byte> program) {
+  try {
+    return runtime::Model::parse(program);
+  } catch (const runtime::ModelError& error) {
+    // The one type that torch carries; see check.h.
+    throw std::runtime_error(join(kOp, ": program: ", error.what()));
+  }
+}
+
 // The models that were used last, found by their bytes.
 class Cache {
  public:
@@ -95,8 +104,8 @@ class Cache {
       models_.splice(models_.begin(), models_, entry);
       return models_.front();
     }
-    models_.push_front(std::make_shared<Loaded>(std::vector(program.begin(), program.end()),
-                                                runtime::Model::parse(program)));
+    models_.push_front(
+        std::make_shared<Loaded>(std::vector(program.begin(), program.end()), parse(program)));
     if (models_.size() > kMostModels) models_.pop_back();
     return models_.front();
   }
