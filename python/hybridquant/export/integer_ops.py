@@ -100,7 +100,7 @@ OPS: dict[str, Op] = {
     ),
     "linear": Op((("*", "features"),), {}, _product("out_features", "features"), shapes.linear),
     "matmul": Op(_MATRICES, _R, {}, shapes.matmul, _ANY),
-    "matmul_sums": Op(_MATRICES, {}, {}, shapes.matmul, _ANY),
+    "matmul_sums": Op(_MATRICES, {}, {}, shapes.matmul, _ANY, zero_point=0),
     "mul": Op(_XY, _R, {}, shapes.broadcast, _WIDE),
     "div": Op(_XY, {"m": Whole(0, 2**15 - 1), "shift": Whole(0, 30)}, {}, shapes.broadcast, _ANY),
     "add": Op(
@@ -125,7 +125,7 @@ OPS: dict[str, Op] = {
         _EXPONENTIALS,
         shapes.softmax,
     ),
-    "softmax_log2": Op((("*", "row"),), _FORM, _EXPONENTIALS, shapes.softmax),
+    "softmax_log2": Op((("*", "row"),), _FORM, _EXPONENTIALS, shapes.softmax, zero_point=0),
     "layer_norm": Op(_X, _NORM, _affine("count"), shapes.layer_norm),
     "group_norm": Op(
         (("images", "channels", "*"),),

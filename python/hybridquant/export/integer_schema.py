@@ -105,6 +105,7 @@ class Op:
         shape: Of the output.
         dtypes: That inputs may have.
         keeps: What the codes of inputs and output have in common, fields of ``Codes``.
+        zero_point: Of the output, where there is no choice.
     """
 
     inputs: tuple[tuple[str, ...], ...] | None
@@ -113,6 +114,7 @@ class Op:
     shape: shapes.ShapeOf = shapes.same
     dtypes: tuple[str, ...] = NARROW
     keeps: tuple[str, ...] = ()
+    zero_point: int | None = None
 
 
 def check_shape(where: str, value: object) -> tuple[int, ...]:
@@ -158,6 +160,9 @@ def check_node(where: str, op: Op, node: IntNode, tensors: Mapping[str, IntTenso
         raise FieldError(where, f"{text} ones that do not: {error}") from error
     is_legal = output.shape == shape
     check(is_legal, f"{where}.output", f"be a tensor of shape {[*shape]}", [*output.shape])
+    zero_point = output.codes.zero_point if op.zero_point is None else op.zero_point
+    requirement, got = f"have zero_point {zero_point}", output.codes.zero_point
+    check(got == zero_point, f"{where}.output", requirement, got)
     for name in op.keeps:
         wanted = getattr(output.codes, name)
         for got in (getattr(tensor.codes, name) for tensor in inputs):

@@ -92,7 +92,8 @@ def small_graph():
         return torch.randint(low, high, shape, generator=generator).to(dtype)
 
     def tensor(name, dtype, shape, lowest, highest, value=None):
-        codes = Codes(dtype, 0.05, (lowest + highest + 1) // 2, lowest, highest)
+        zero_point = 0 if name == "v" else (lowest + highest + 1) // 2  # v: of softmax_log2
+        codes = Codes(dtype, 0.05, zero_point, lowest, highest)
         graph.tensors[name] = IntTensor(name, shape, codes, value)
 
     def node(op, inputs, output, attributes=None, **constants):

@@ -95,6 +95,7 @@ WRONG = [
     ("nodes.2.attributes.m.1", 2**31, f"{WHOLE} -2147483647 to 2147483647, got 2147483648"),
     ("nodes.2.attributes.shift", 63, f"{WHOLE} 1 to 62, got 63"),
     ("nodes.3.attributes.epsilon", 0, f"{WHOLE} 1 to 4611686018427387904, got 0"),
+    ("tensors.6.zero_point", 1, "have zero_point 0, got 1", "nodes[4].output"),
     ("nodes.5.attributes.form", "exact", "be a softmax form, got 'exact'"),
     ("nodes.6.attributes.amounts", [], "have at least one number, got []"),
     ("nodes.6.attributes.amounts", [1], NO_FIT, "nodes[6]"),
