@@ -5,12 +5,13 @@ from __future__ import annotations
 import hashlib
 import io
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
@@ -26,6 +27,8 @@ _DECODE_ERRORS = (
     struct.error,
     Image.DecompressionBombError,
 )
+# How far from a byte a preprocessed value may lie that came from one: float32 keeps it to 1e-4.
+_BYTE_TOLERANCE = 0.01
 
 
 class ImageData:
@@ -96,21 +99,59 @@ class ImageData:
                 another form than the model expects; the text names the image.
             OSError: If an image cannot be read.
         """
-        if batch_size < 1:
-            msg = f"ImageData.batches: batch_size must be at least 1, got {batch_size}"
-            raise ValueError(msg)
-        return self._batches(batch_size)
+        _check_batch_size("batches", batch_size)
+        return self._batches(batch_size, self._image)
 
-    def _batches(self, batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:
+    def byte_batches(self, batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield images uint8 [batch, channels, height, width] and labels int64 [batch].
+
+        They are what an integer model reads: the pixels before they are normalised. ``batches``
+        yields ``(x / 255 - mean) / std`` of them.
+
+        Args:
+            batch_size: Images a batch; the last batch may have fewer.
+
+        Raises:
+            ValueError: As for ``batches``, or if an image that comes preprocessed was not made from
+                bytes with the model's mean and std.
+            OSError: If an image cannot be read.
+        """
+        _check_batch_size("byte_batches", batch_size)
+        return self._batches(batch_size, self._bytes)
+
+    def _batches(
+        self, batch_size: int, image: Callable[[int], Tensor]
+    ) -> Iterator[tuple[Tensor, Tensor]]:
         for start in range(0, len(self), batch_size):
             positions = range(start, min(start + batch_size, len(self)))
-            images = [self._image(position) for position in positions]
+            images = [image(position) for position in positions]
             yield torch.stack(images), torch.tensor([self._label(i) for i in positions])
 
     def _image(self, position: int) -> Tensor:
         item = self._read(position)
         if isinstance(item, bytes) or item.dtype == np.uint8:
-            return self._preprocessed(item, position)
+            mean, std = self._mean_and_std
+            return self._pixels(item, position).float().div_(255).sub_(mean).div_(std)
+        return self._preprocessed(item, position)
+
+    def _bytes(self, position: int) -> Tensor:
+        item = self._read(position)
+        if isinstance(item, bytes) or item.dtype == np.uint8:
+            return self._pixels(item, position)
+        mean, std = self._mean_and_std
+        values = self._preprocessed(item, position).double().mul_(std).add_(mean).mul_(255)
+        codes = values.round().clamp_(0, 255)
+        error = float((values - codes).abs().max())
+        if error > _BYTE_TOLERANCE:
+            msg = (
+                "ImageData.byte_batches: image must be made from bytes with the model's mean and "
+                f"std, got values up to {error:.3g} from a byte in {self._place(position)}; use "
+                "photographs or uint8 pixels"
+            )
+            raise ValueError(msg)
+        return codes.byte()
+
+    def _preprocessed(self, item: NDArray[Any], position: int) -> Tensor:
         if item.shape != self.config.input_size:
             msg = (
                 f"ImageData: image must be {list(self.config.input_size)} for this model, got "
@@ -119,9 +160,9 @@ class ImageData:
             raise ValueError(msg)
         return torch.from_numpy(item.copy())
 
-    def _preprocessed(self, item: Item, position: int) -> Tensor:
+    def _pixels(self, item: Item, position: int) -> Tensor:
         try:
-            image: Tensor = self._transform(_pixels(item))
+            image: Tensor = self._transform(_decoded(item))
         except _DECODE_ERRORS as error:
             # The first kind has the address of a buffer in its text.
             is_unknown = isinstance(error, UnidentifiedImageError)
@@ -148,6 +189,11 @@ class ImageData:
         return f"{self._source.names[position]} of {self._description}"
 
     @cached_property
+    def _mean_and_std(self) -> tuple[Tensor, Tensor]:
+        mean, std = torch.tensor(self.config.mean), torch.tensor(self.config.std)
+        return mean[:, None, None], std[:, None, None]
+
+    @cached_property
     def _transform(self) -> Any:
         # Imported here: timm takes seconds and `import hybridquant` should not.
         from timm.data import create_transform
@@ -164,10 +210,17 @@ class ImageData:
             std=config.std,
             crop_pct=config.crop_pct,
             crop_mode=config.crop_mode,
+            normalize=False,  # bytes, which ``_image`` normalises
         )
 
 
-def _pixels(item: Item) -> Image.Image:
+def _check_batch_size(function: str, batch_size: int) -> None:
+    if batch_size < 1:
+        msg = f"ImageData.{function}: batch_size must be at least 1, got {batch_size}"
+        raise ValueError(msg)
+
+
+def _decoded(item: Item) -> Image.Image:
     if isinstance(item, bytes):
         return Image.open(io.BytesIO(item)).convert("RGB")
     return Image.fromarray(item)

@@ -118,9 +118,43 @@ def test_unreadable_image_is_named(plain: DataConfig, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("batch_size", [0, -1])
-def test_batch_size_is_checked_at_once(encode: Encode, plain: DataConfig, batch_size: int) -> None:
-    with pytest.raises(ValueError, match=f"batch_size must be at least 1, got {batch_size}"):
-        data([encode()], plain).batches(batch_size)
+@pytest.mark.parametrize("function", ["batches", "byte_batches"])
+def test_batch_size_is_checked_at_once(
+    encode: Encode, plain: DataConfig, function: str, batch_size: int
+) -> None:
+    text = f"{function}: batch_size must be at least 1, got {batch_size}"
+    with pytest.raises(ValueError, match=text):
+        getattr(data([encode()], plain), function)(batch_size)
+
+
+def every_byte(config: DataConfig) -> ImageData:
+    pixels = np.arange(768, dtype=np.uint8).reshape(16, 16, 3)
+    return data([pixels, pixels[::-1].copy(), pixels[:, ::-1].copy()], config, [2, 0, 1])
+
+
+@pytest.mark.parametrize("crop_mode", ["squash", "border"])
+def test_bytes_are_the_images_before_normalisation(crop_mode: str) -> None:
+    found = every_byte(DataConfig((3, 16, 16), crop_pct=1.0, crop_mode=crop_mode))
+    batches = zip(found.byte_batches(2), found.batches(2), strict=True)
+    mean, std = (torch.tensor(v)[:, None, None] for v in (found.config.mean, found.config.std))
+    for (bytes_, labels), (x, same) in batches:
+        assert bytes_.dtype == torch.uint8
+        assert len(bytes_.unique()) == 256
+        assert torch.equal((bytes_ / 255 - mean) / std, x)
+        assert torch.equal(labels, same)
+
+
+def test_preprocessed_floats_are_bytes_again() -> None:
+    photographs = every_byte(DataConfig((3, 16, 16), crop_pct=1.0))
+    (x, _), (bytes_, _) = (
+        next(each) for each in (photographs.batches(3), photographs.byte_batches(3))
+    )
+    floats = data(list(x.numpy()), photographs.config)
+    assert torch.equal(next(floats.byte_batches(3))[0], bytes_)
+    other = data(list(x.numpy()), DataConfig((3, 16, 16), crop_pct=1.0, std=(0.2, 0.2, 0.2)))
+    text = r"must be made from bytes with the model's mean and std, got values up to 0\.5.* image 0"
+    with pytest.raises(ValueError, match=text):
+        next(other.byte_batches(3))
 
 
 def test_sha256_is_that_of_labels_sizes_and_bytes(encode: Encode, plain: DataConfig) -> None:
