@@ -38,13 +38,18 @@ def save_integer_model(
     if not path.parent.is_dir() or path.is_dir():
         msg = f"save_integer_model: path must be a file in an existing folder, got {path}"
         raise FileNotFoundError(msg)
-    try:
-        data = _checked_bytes(graph, config, classes)
-    except FieldError as error:
-        where = f"save_integer_model: {error.path}"
-        raise error.at(where) from error
+    data = _checked_bytes("save_integer_model", graph, config, classes)
     with ArtifactFolder(path.parent, [path.name]) as folder:
         (folder.staging / path.name).write_bytes(data)
+
+
+def integer_model_bytes(graph: IntGraph, config: DataConfig, classes: Sequence[str] = ()) -> bytes:
+    """Return the file that ``save_integer_model`` writes, from the same arguments.
+
+    Raises:
+        FieldError: As for ``save_integer_model``.
+    """
+    return _checked_bytes("integer_model_bytes", graph, config, classes)
 
 
 def load_integer_model(path: str | Path) -> tuple[IntGraph, Preprocessing, tuple[str, ...]]:
@@ -57,7 +62,21 @@ def load_integer_model(path: str | Path) -> tuple[IntGraph, Preprocessing, tuple
         FieldError: If it is no integer model, or a field of it is not as docs/format.md has it; the
             text names the field, what it must be, what it is, and what wrote the file.
     """
-    data = Path(path).read_bytes()
+    return _read("load_integer_model", Path(path).read_bytes(), f"{path}: ")
+
+
+def parse_integer_model(data: bytes) -> tuple[IntGraph, Preprocessing, tuple[str, ...]]:
+    """Return what ``load_integer_model`` does, from the bytes of a file.
+
+    Raises:
+        FieldError: As for ``load_integer_model``.
+    """
+    return _read("parse_integer_model", data, "")
+
+
+def _read(
+    function: str, data: bytes, place: str
+) -> tuple[IntGraph, Preprocessing, tuple[str, ...]]:
     document: object = None
     try:
         document, tensors = file_content(data)
@@ -65,11 +84,21 @@ def load_integer_model(path: str | Path) -> tuple[IntGraph, Preprocessing, tuple
     except FieldError as error:
         producer = document.get("producer") if isinstance(document, dict) else None
         by = f" (written by {producer[:40]})" if isinstance(producer, str) else ""
-        where = f"load_integer_model: {path}: {error.path}"
+        where = f"{function}: {place}{error.path}"
         raise FieldError(where, error.text + by) from error
 
 
-def _checked_bytes(graph: IntGraph, config: DataConfig, classes: Sequence[str]) -> bytes:
+def _checked_bytes(
+    function: str, graph: IntGraph, config: DataConfig, classes: Sequence[str]
+) -> bytes:
+    try:
+        return _bytes(graph, config, classes)
+    except FieldError as error:
+        where = f"{function}: {error.path}"
+        raise error.at(where) from error
+
+
+def _bytes(graph: IntGraph, config: DataConfig, classes: Sequence[str]) -> bytes:
     for name, tensor in graph.tensors.items():
         check(tensor.name == name, f"graph.tensors[{name!r}]", "have its own name", tensor.name)
     document, tensors = graph_to_data(graph, config, classes)

@@ -8,7 +8,7 @@ import pytest
 import torch
 from integer_graphs import CLASSES, CONFIG, SMALL, small_graph
 
-from hybridquant.export import save_integer_model
+from hybridquant.export import integer_model_bytes, parse_integer_model, save_integer_model
 from hybridquant.lower import Codes
 from hybridquant.recipe.field_error import FieldError
 
@@ -115,3 +115,19 @@ def test_a_folder_must_be_there(tmp_path):
         with pytest.raises(FileNotFoundError, match=text):
             save_integer_model(small_graph(), path, SMALL)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_bytes_are_those_of_the_file(tmp_path):
+    save_integer_model(small_graph(), tmp_path / "m", SMALL, CLASSES)
+    data = integer_model_bytes(small_graph(), SMALL, CLASSES)
+    assert data == (tmp_path / "m").read_bytes()
+    graph, preprocessing, classes = parse_integer_model(data)
+    assert list(graph.tensors) == list(small_graph().tensors)
+    assert (preprocessing.input_size, classes) == (SMALL.input_size, CLASSES)
+
+
+def test_functions_on_bytes_name_themselves():
+    with pytest.raises(FieldError, match=r"^integer_model_bytes: classes.*got"):
+        integer_model_bytes(small_graph(), SMALL, ("one",))
+    with pytest.raises(FieldError, match=r"^parse_integer_model: file must"):
+        parse_integer_model(integer_model_bytes(small_graph(), SMALL)[:-1])
