@@ -150,9 +150,35 @@ static inline void add_tap(Acc* __restrict acc, const X* __restrict x,
   }
 }
 
-// One channel in, one out: packed is [taps, out_channels].
+// The weights as the inner loops read them; see widened_size.
+static void widen_weights(std::int16_t* __restrict to, const Conv2dArgs& args) {
+  const Conv2dShape& shape = args.shape;
+  const std::int64_t taps = num_taps(shape);
+  if (is_depthwise(shape)) {
+    for (std::int64_t tap = 0; tap < taps; ++tap) {
+      for (std::int64_t c = 0; c < shape.out_channels; ++c) {
+        to[tap * shape.out_channels + c] = args.weights[c * taps + tap];
+      }
+    }
+    return;
+  }
+  const std::int64_t outputs = shape.out_channels / shape.groups;
+  const std::int64_t depth = conv2d_depth(shape);
+  const std::int64_t used = taps * (shape.in_channels / shape.groups);
+  const std::int8_t* __restrict weights = args.weights;
+  for (std::int64_t group = 0; group < shape.groups; ++group) {
+    for (std::int64_t j = 0; j < padded(outputs, kGemmTile); ++j, to += depth) {
+      const std::int64_t count = j < outputs ? used : 0;
+      for (std::int64_t k = 0; k < count; ++k) to[k] = weights[k];
+      for (std::int64_t k = count; k < depth; ++k) to[k] = 0;
+      weights += count;
+    }
+  }
+}
+
 template <typename X, typename Acc>
 static void conv2d_depthwise(const Conv2dArgs& args, const PixelBlock& block) {
+  const auto* const widened = static_cast<const std::int16_t*>(args.scratch);
   using Product = typename ConvTypes<X>::Product;
   const Conv2dShape& shape = args.shape;
   Acc acc[kGemmRows * kGemmColumns];
@@ -166,7 +192,7 @@ static void conv2d_depthwise(const Conv2dArgs& args, const PixelBlock& block) {
         for (std::int64_t tap_x = pixel.first_x; tap_x < pixel.last_x; ++tap_x) {
           const std::int64_t tap = tap_y * shape.kernel_width + tap_x;
           add_tap(acc + i * kGemmColumns, find_tap<X>(args, pixel, tap_y, tap_x) + output,
-                  args.packed + tap * shape.out_channels + output, count,
+                  widened + tap * shape.out_channels + output, count,
                   static_cast<Product>(args.x_zero_point));
         }
       }
@@ -175,20 +201,20 @@ static void conv2d_depthwise(const Conv2dArgs& args, const PixelBlock& block) {
   }
 }
 
-// packed is [groups, outputs of a group padded to kGemmTile, depth].
 template <typename X, typename Acc>
 static void conv2d_dense(const Conv2dArgs& args, const PixelBlock& block) {
   const Conv2dShape& shape = args.shape;
   const std::int64_t channels = shape.in_channels / shape.groups;
   const std::int64_t outputs = shape.out_channels / shape.groups;
   const std::int64_t depth = conv2d_depth(shape);
-  auto* const panel = static_cast<std::int16_t*>(args.scratch);
+  const auto* const widened = static_cast<const std::int16_t*>(args.scratch);
+  auto* const panel = static_cast<std::int16_t*>(args.scratch) + widened_size(shape);
   Acc acc[kGemmRows * kGemmColumns];
   for (std::int64_t group = 0; group < shape.groups; ++group) {
     for (std::int64_t i = 0; i < block.count; ++i) {
       gather_window<X>(panel + i * depth, args, block.pixels[i], group * channels, channels, depth);
     }
-    const std::int16_t* const weights = args.packed + group * padded(outputs, kGemmTile) * depth;
+    const std::int16_t* const weights = widened + group * padded(outputs, kGemmTile) * depth;
     for (std::int64_t j = 0; j < outputs; j += kGemmColumns) {
       const std::int64_t count = outputs - j < kGemmColumns ? outputs - j : kGemmColumns;
       start_block(acc, args, block, group * outputs + j, count);
@@ -201,6 +227,7 @@ static void conv2d_dense(const Conv2dArgs& args, const PixelBlock& block) {
 
 template <typename X, typename Acc>
 static void conv2d_rows(const Conv2dArgs& args, std::int64_t begin, std::int64_t end) {
+  widen_weights(static_cast<std::int16_t*>(args.scratch), args);
   const std::int64_t stop = end * args.shape.out_width;
   for (std::int64_t i = begin * args.shape.out_width; i < stop; i += kGemmRows) {
     const PixelBlock block = find_pixels(args.shape, i, stop);

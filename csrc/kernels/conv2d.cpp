@@ -1,6 +1,5 @@
 #include "kernels/conv2d.h"
 
-#include <algorithm>
 #include <cassert>
 #include <numeric>
 
@@ -10,38 +9,13 @@ namespace hybridquant::kernels {
 
 namespace {
 
-std::int64_t num_taps(const Conv2dShape& shape) { return shape.kernel_height * shape.kernel_width; }
+// Scratch is whole words of 8 bytes.
+constexpr std::int64_t kAlignedElements = 4;
 
 // Index of the weight of an output, a tap and a channel within the output's group.
 std::int64_t weight_index(const Conv2dShape& shape, std::int64_t output, std::int64_t tap,
                           std::int64_t channel) {
   return (output * num_taps(shape) + tap) * (shape.in_channels / shape.groups) + channel;
-}
-
-void pack_depthwise(std::int16_t* packed, std::int64_t* start, const Conv2dArgs& args) {
-  const Conv2dShape& shape = args.shape;
-  for (std::int64_t output = 0; output < shape.out_channels; ++output) {
-    start[output] = args.bias == nullptr ? 0 : args.bias[output];
-    for (std::int64_t tap = 0; tap < num_taps(shape); ++tap) {
-      packed[tap * shape.out_channels + output] = args.weights[weight_index(shape, output, tap, 0)];
-    }
-  }
-}
-
-// Sum of (x - z) w = sum of x w - z sum of w: the second term is part of the start. Padding is z.
-void pack_dense(std::int16_t* packed, std::int64_t* start, const Conv2dArgs& args) {
-  const Conv2dShape& shape = args.shape;
-  const std::int64_t outputs = shape.out_channels / shape.groups;
-  const std::int64_t depth = conv2d_depth(shape);
-  const std::int64_t used = num_taps(shape) * (shape.in_channels / shape.groups);
-  std::fill_n(packed, packed_conv2d_size(shape), std::int16_t{0});
-  for (std::int64_t output = 0; output < shape.out_channels; ++output) {
-    const std::int8_t* const weights = args.weights + output * used;
-    const std::int64_t row = output / outputs * padded(outputs, kGemmTile) + output % outputs;
-    std::copy_n(weights, used, packed + row * depth);
-    const std::int64_t sum = std::accumulate(weights, weights + used, std::int64_t{0});
-    start[output] = (args.bias == nullptr ? 0 : args.bias[output]) - args.x_zero_point * sum;
-  }
 }
 
 // The accumulator of one output of the pixel (row, column) of an image.
@@ -76,19 +50,22 @@ std::int64_t result_of(const Conv2dArgs& args, std::int64_t acc, std::int64_t ou
 
 }  // namespace
 
-std::int64_t packed_conv2d_size(const Conv2dShape& shape) {
-  if (is_depthwise(shape)) return num_taps(shape) * shape.out_channels;
-  return shape.groups * padded(shape.out_channels / shape.groups, kGemmTile) * conv2d_depth(shape);
-}
-
 std::size_t conv2d_scratch_bytes(const Conv2dShape& shape) {
-  if (is_depthwise(shape)) return 0;
-  return static_cast<std::size_t>(kGemmRows * conv2d_depth(shape)) * sizeof(std::int16_t);
+  const std::int64_t elements = padded(widened_size(shape) + panel_size(shape), kAlignedElements);
+  return static_cast<std::size_t>(elements) * sizeof(std::int16_t);
 }
 
-void pack_conv2d(std::int16_t* packed, std::int64_t* start, const Conv2dArgs& args) {
-  if (is_depthwise(args.shape)) return pack_depthwise(packed, start, args);
-  pack_dense(packed, start, args);
+// Sum of (x - z) w = sum of x w - z sum of w: the second term is part of the start. Padding is z.
+// Depthwise kernels centre each code instead.
+void prepare_conv2d(std::int64_t* start, const Conv2dArgs& args) {
+  const Conv2dShape& shape = args.shape;
+  const std::int64_t count = num_taps(shape) * (shape.in_channels / shape.groups);
+  for (std::int64_t output = 0; output < shape.out_channels; ++output) {
+    start[output] = args.bias == nullptr ? 0 : args.bias[output];
+    if (is_depthwise(shape)) continue;
+    const std::int8_t* const weights = args.weights + output * count;
+    start[output] -= args.x_zero_point * std::accumulate(weights, weights + count, std::int64_t{0});
+  }
 }
 
 void conv2d_ref(const Conv2dArgs& args, std::int64_t begin, std::int64_t end) {

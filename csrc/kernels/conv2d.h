@@ -25,10 +25,8 @@ struct Conv2dArgs {
   void* scratch;  // conv2d_scratch_bytes(shape) bytes, aligned to 8; calls at once need one each
   // Inputs
   const void* x;               // [batch, height, width, in_channels] of x_type
-  const std::int8_t* weights;  // [out_channels, kernel_height, kernel_width, in_channels / groups];
-                               // only the reference and pack_conv2d read them
-  const std::int16_t* packed;  // from pack_conv2d; the reference does not read it
-  const std::int64_t* start;   // [out_channels] from pack_conv2d; nor this
+  const std::int8_t* weights;  // [out_channels, kernel_height, kernel_width, in_channels / groups]
+  const std::int64_t* start;   // [out_channels] from prepare_conv2d; the reference does not read it
   const std::int32_t* bias;    // [out_channels], or null for zeros
   // [out_channels, kernel_height, kernel_width], or null for zeros: subtracted for each tap that
   // is inside the image. |sums of an output's offsets| < 2^31.
@@ -52,19 +50,33 @@ struct Conv2dArgs {
          shape.groups == shape.out_channels;
 }
 
+[[maybe_unused]] static inline std::int64_t num_taps(const Conv2dShape& shape) {
+  return shape.kernel_height * shape.kernel_width;
+}
+
 // Codes under a window, in one group, padded.
 [[maybe_unused]] static inline std::int64_t conv2d_depth(const Conv2dShape& shape) {
   return padded(shape.kernel_height * shape.kernel_width * (shape.in_channels / shape.groups),
                 kGemmDepth);
 }
 
-// Elements of the packed weights.
-std::int64_t packed_conv2d_size(const Conv2dShape& shape);
+// Elements of the weights as the inner loops read them, in int16: [taps, out_channels] where
+// is_depthwise, else [groups, outputs of a group padded to kGemmTile, depth].
+[[maybe_unused]] static inline std::int64_t widened_size(const Conv2dShape& shape) {
+  if (is_depthwise(shape)) return num_taps(shape) * shape.out_channels;
+  return shape.groups * padded(shape.out_channels / shape.groups, kGemmTile) * conv2d_depth(shape);
+}
+
+// Elements of the codes under the windows of a block of pixels.
+[[maybe_unused]] static inline std::int64_t panel_size(const Conv2dShape& shape) {
+  return is_depthwise(shape) ? 0 : kGemmRows * conv2d_depth(shape);
+}
+
 std::size_t conv2d_scratch_bytes(const Conv2dShape& shape);
 
-// Fills packed: [packed_conv2d_size(shape)] and start: [out_channels] from the shape, weights, bias
+// Fills start: [out_channels], what the sums of an output begin with, from the shape, weights, bias
 // and zero-point of x in `args`, for the kernels of every instruction set.
-void pack_conv2d(std::int16_t* packed, std::int64_t* start, const Conv2dArgs& args);
+void prepare_conv2d(std::int64_t* start, const Conv2dArgs& args);
 
 // y = clamp(zero_point + R(sum of (x - x_zero_point) * weight + bias)); padding adds nothing.
 // Does the rows [begin, end) of the batch * out_height rows of y.

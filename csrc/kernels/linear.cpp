@@ -7,7 +7,6 @@ Conv2dArgs linear_as_conv2d(const LinearArgs& args) {
           .scratch = args.scratch,
           .x = args.x,
           .weights = args.weights,
-          .packed = args.packed,
           .start = args.start,
           .bias = args.bias,
           .tap_offset = nullptr,

@@ -16,8 +16,7 @@ struct LinearArgs {
   // Inputs
   const void* x;                            // [rows, in_features] of x_type
   const std::int8_t* weights;               // [out_features, in_features]
-  const std::int16_t* packed;               // from pack_conv2d, given linear_as_conv2d(args)
-  const std::int64_t* start;                // [out_features]; the same
+  const std::int64_t* start;                // from prepare_conv2d, given linear_as_conv2d(args)
   const std::int32_t* bias;                 // [out_features], or null
   const Multiplier* multipliers;            // [out_features], or null
   std::int64_t y_row_stride, x_row_stride;  // features have stride 1

@@ -56,13 +56,11 @@ void time_conv2d(const char* name, std::int64_t size, std::int64_t in, std::int6
   const std::vector<Multiplier> multipliers(as_size(out), {1 << 30, 40});
   std::vector<std::uint8_t> y(as_size(size * size * out));
   std::vector<std::int64_t> scratch(conv2d_scratch_bytes(shape) / sizeof(std::int64_t));
-  std::vector<std::int16_t> packed(as_size(packed_conv2d_size(shape)));
   std::vector<std::int64_t> start(as_size(out));
   Conv2dArgs args{.y = y.data(),
                   .scratch = scratch.data(),
                   .x = x.data(),
                   .weights = weights.data(),
-                  .packed = packed.data(),
                   .start = start.data(),
                   .bias = nullptr,
                   .tap_offset = nullptr,
@@ -79,7 +77,7 @@ void time_conv2d(const char* name, std::int64_t size, std::int64_t in, std::int6
                   .x_type = CodeType::kUInt8,
                   .accumulator_type = CodeType::kInt32,
                   .x_zero_point = 100};
-  pack_conv2d(packed.data(), start.data(), args);
+  prepare_conv2d(start.data(), args);
   for (const Isa isa : kAllIsas) {
     if (!is_available(isa)) continue;
     const double seconds = best_seconds([&] { kernels_for(isa).conv2d(args, 0, size); });

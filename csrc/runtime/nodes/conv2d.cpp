@@ -16,10 +16,9 @@ using kernels::Conv2dShape;
 
 constexpr std::int64_t kLargestSize = std::int64_t{1} << 20;
 
-// What a step owns: the constants as the kernels of this processor read them.
+// What a step owns: the constants as kernels read them.
 struct Weights {
-  std::vector<std::int8_t> plain;
-  std::vector<std::int16_t> packed;
+  std::vector<std::int8_t> plain;  // [outputs, taps, channels]
   std::vector<std::int64_t> start;
   std::vector<std::int32_t> bias;
   std::vector<std::int32_t> tap_offset;  // empty: zeros
@@ -138,25 +137,30 @@ Weights read_weights(Compiler& compiler, Conv2dShape& shape, const Shape& stored
   return weights;
 }
 
-// Packs the weights and leaves the plain ones, which no kernel but the reference reads.
-std::shared_ptr<const Weights> packed(Weights weights, const Conv2dShape& shape,
-                                      std::int64_t zero_point) {
+// The weights with what the kernels' sums begin with.
+std::shared_ptr<const Weights> prepared(Weights weights, const Conv2dShape& shape,
+                                        std::int64_t zero_point) {
   kernels::Conv2dArgs args{};
   args.weights = weights.plain.data();
   args.bias = weights.bias.data();
   args.shape = shape;
   args.x_zero_point = static_cast<std::int32_t>(zero_point);
-  weights.packed.resize(static_cast<std::size_t>(kernels::packed_conv2d_size(shape)));
   weights.start.resize(static_cast<std::size_t>(shape.out_channels));
-  kernels::pack_conv2d(weights.packed.data(), weights.start.data(), args);
-  weights.plain = {};
+  kernels::prepare_conv2d(weights.start.data(), args);
+  weights.bias = {};  // part of the start
   return std::make_shared<const Weights>(std::move(weights));
 }
 
+std::int64_t bytes_of(const Weights& weights) {
+  return static_cast<std::int64_t>(weights.plain.size() +
+                                   weights.start.size() * sizeof(std::int64_t) +
+                                   weights.tap_offset.size() * sizeof(std::int32_t) +
+                                   weights.multipliers.size() * sizeof(kernels::Multiplier));
+}
+
 void bind(kernels::Conv2dArgs& args, const Weights& weights) {
-  args.packed = weights.packed.data();
+  args.weights = weights.plain.data();
   args.start = weights.start.data();
-  args.bias = weights.bias.data();
   args.tap_offset = weights.tap_offset.empty() ? nullptr : weights.tap_offset.data();
   args.multipliers = weights.multipliers.data();
 }
@@ -167,11 +171,8 @@ void add_product(Compiler& compiler, const kernels::Conv2dArgs& args, Weights we
   const std::int64_t products =
       num_elements(y.view.sizes) *
       (static_cast<std::int64_t>(weights.plain.size()) / shape.out_channels);
-  auto owned = packed(std::move(weights), shape, x.zero_point);
-  compiler.count_constants(
-      static_cast<std::int64_t>(owned->packed.size() * sizeof(std::int16_t) +
-                                owned->start.size() * (sizeof(std::int64_t) + sizeof(std::int32_t) +
-                                                       sizeof(kernels::Multiplier))));
+  auto owned = prepared(std::move(weights), shape, x.zero_point);
+  compiler.count_constants(bytes_of(*owned));
   compiler.add({.run =
                     [args, owned, x, y](const Memory& memory, std::int64_t begin, std::int64_t end,
                                         std::byte* scratch) {

@@ -20,7 +20,6 @@ Conv2dArgs small_args(void* y, CodeType y_type, const std::int32_t* bias) {
           .scratch = nullptr,
           .x = kSmallX,
           .weights = kSmallWeights,
-          .packed = nullptr,
           .start = nullptr,
           .bias = bias,
           .tap_offset = nullptr,

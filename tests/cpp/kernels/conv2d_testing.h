@@ -104,8 +104,7 @@ class ConvProblem {
         y_(Codes::random(types.y, shape.batch * y_image(), seed + 1)),
         weights_(as_size(shape.out_channels * taps() * shape.in_channels / shape.groups)),
         start_(as_size(shape.out_channels)),
-        scratch_(conv2d_scratch_bytes(shape) / sizeof(std::int64_t)),
-        packed_(as_size(packed_conv2d_size(shape))) {
+        scratch_(conv2d_scratch_bytes(shape) / sizeof(std::int64_t)) {
     std::mt19937 random(seed);
     for (std::int8_t& w : weights_) w = static_cast<std::int8_t>(random() % 256);
     const std::int64_t reach = types.x == CodeType::kInt16 ? 20 : 12;
@@ -135,7 +134,6 @@ class ConvProblem {
                     .scratch = scratch_.data(),
                     .x = x_.data(),
                     .weights = weights_.data(),
-                    .packed = packed_.data(),
                     .start = start_.data(),
                     .bias = bias_.data(),
                     .tap_offset = nullptr,
@@ -152,7 +150,7 @@ class ConvProblem {
                     .x_type = types_.x,
                     .accumulator_type = types_.accumulator,
                     .x_zero_point = zero_point_};
-    pack_conv2d(packed_.data(), start_.data(), args);
+    prepare_conv2d(start_.data(), args);
     return args;
   }
 
@@ -176,7 +174,6 @@ class ConvProblem {
   Codes x_, y_;
   std::vector<std::int8_t> weights_;
   std::vector<std::int64_t> start_, scratch_;
-  std::vector<std::int16_t> packed_;
   std::vector<std::int32_t> bias_, tap_offset_;
   std::vector<Multiplier> multipliers_;
   Rounding rounding_;

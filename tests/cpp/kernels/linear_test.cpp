@@ -23,7 +23,6 @@ TEST(Linear, ValueTable) {
                         .scratch = nullptr,
                         .x = x.data(),
                         .weights = weights.data(),
-                        .packed = nullptr,
                         .start = nullptr,
                         .bias = bias.data(),
                         .multipliers = multipliers.data(),
@@ -58,7 +57,6 @@ TEST_P(LinearPerIsa, IsExact) {
                         .scratch = nullptr,
                         .x = x.data(),
                         .weights = weights.data(),
-                        .packed = nullptr,
                         .start = nullptr,
                         .bias = nullptr,
                         .multipliers = nullptr,
@@ -73,11 +71,9 @@ TEST_P(LinearPerIsa, IsExact) {
                         .accumulator_type = CodeType::kInt32,
                         .x_zero_point = 100};
         const Conv2dShape shape = linear_as_conv2d(args).shape;
-        std::vector<std::int16_t> packed(as_size(packed_conv2d_size(shape)));
         std::vector<std::int64_t> start(as_size(out));
         std::vector<std::int64_t> scratch(conv2d_scratch_bytes(shape) / sizeof(std::int64_t));
-        pack_conv2d(packed.data(), start.data(), linear_as_conv2d(args));
-        args.packed = packed.data();
+        prepare_conv2d(start.data(), linear_as_conv2d(args));
         args.start = start.data();
         args.scratch = scratch.data();
         run_in_parts(kernels_for(GetParam()).conv2d, linear_as_conv2d(args), rows);
