@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from hybridquant.data import DataConfig
-from hybridquant.export.artifacts import ArtifactFolder
+from hybridquant.export.files import check_file_path, write_atomically
 from hybridquant.export.integer_file import file_bytes, file_content
 from hybridquant.export.integer_graph import Preprocessing, graph_to_data
 from hybridquant.export.integer_reader import graph_from_data
@@ -34,13 +34,8 @@ def save_integer_model(
         FieldError: If the graph, the config or the classes do not fit the format or each other;
             the text names the field.
     """
-    path = Path(path)
-    if not path.parent.is_dir() or path.is_dir():
-        msg = f"save_integer_model: path must be a file in an existing folder, got {path}"
-        raise FileNotFoundError(msg)
-    data = _checked_bytes("save_integer_model", graph, config, classes)
-    with ArtifactFolder(path.parent, [path.name]) as folder:
-        (folder.staging / path.name).write_bytes(data)
+    check_file_path("save_integer_model", path)
+    write_atomically(Path(path), _checked_bytes("save_integer_model", graph, config, classes))
 
 
 def integer_model_bytes(graph: IntGraph, config: DataConfig, classes: Sequence[str] = ()) -> bytes:

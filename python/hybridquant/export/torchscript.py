@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import io
 import json
-import os
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+
+from hybridquant.export.files import check_file_path, write_atomically
 
 _METADATA = "hybridquant.json"
 # The batch sizes at which the traced file must equal the graph; it is traced at 2.
@@ -46,16 +46,28 @@ def save_torchscript(
     """
     _check_graph(graph)
     _check_example(example)
-    path = Path(path)
-    if not path.parent.is_dir() or path.is_dir():
-        msg = f"save_torchscript: path must be a file in an existing folder, got {path}"
-        raise FileNotFoundError(msg)
-    module = _traced(graph, example)
+    check_file_path("save_torchscript", path)
+    write_torchscript(_traced(graph, example), path, metadata)
+
+
+def write_torchscript(
+    module: torch.jit.ScriptModule, path: str | Path, metadata: Mapping[str, Any] | None = None
+) -> None:
+    """Write a module as a file that ``load_torchscript`` reads, with no paths of this machine.
+
+    Args:
+        module: The module.
+        path: As for ``save_torchscript``.
+        metadata: As for ``save_torchscript``.
+
+    Raises:
+        OSError: If the folder of ``path`` cannot be written.
+    """
     buffer = io.BytesIO()
     extra = {_METADATA: json.dumps(dict(metadata or {}), sort_keys=True)}
     # Through a buffer, so that the bytes do not depend on the file's name.
     torch.jit.save(module, buffer, _extra_files=extra)
-    _write_atomically(path, _without_call_stacks(buffer.getvalue()))
+    write_atomically(Path(path), _without_call_stacks(buffer.getvalue()))
 
 
 def load_torchscript(path: str | Path) -> tuple[torch.jit.ScriptModule, dict[str, Any]]:
@@ -168,15 +180,3 @@ def _resized(example: Tensor, batch: int) -> Tensor:
     """Return ``example`` repeated or cut to ``batch`` images."""
     index = torch.arange(batch, device=example.device) % len(example)
     return example.index_select(0, index)
-
-
-def _write_atomically(path: Path, data: bytes) -> None:
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-        Path(name).chmod(0o644)
-        Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
