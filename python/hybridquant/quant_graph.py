@@ -97,8 +97,26 @@ def find_edges(graph: FloatGraph) -> list[Edge]:
             if isinstance(producer, Node) and producer.meta["dtype"] == "float32":
                 is_weight = position == 1 and kind in _WEIGHT_AXIS and _is_parameter(producer)
                 operand: Operand = "weight" if is_weight else "activation"
-                edges.append(Edge(node.name, position, kind, node.meta["path"], operand))
+                path, is_product = node.meta["path"], reads_product(producer)
+                edges.append(Edge(node.name, position, kind, path, operand, is_product))
     return edges
+
+
+def reads_product(producer: Any) -> bool:
+    """Tell whether a value is the sums of a matrix product, in an integer model as exact integers.
+
+    They stay so when they are moved, multiplied by a positive number, or a number is added.
+    """
+    while isinstance(producer, Node):
+        kind, arguments = producer.meta["kind"], args_of(producer)
+        if kind == "matmul":
+            return True
+        number = arguments[1] if kind in ("add", "mul") else None
+        is_number = isinstance(number, int | float) and (kind == "add" or number > 0)
+        if not (is_number or producer.op == "call_module" or kind in LAYOUT_KINDS):
+            return False
+        producer = arguments[0]
+    return False
 
 
 def prepare(graph: FloatGraph, resolve: Resolve) -> QuantGraph:

@@ -75,6 +75,8 @@ class Edge:
         kind: The operator's kind, e.g. ``conv2d`` (docs/operators.md lists them).
         path: Path of the operator's module in the user's model, e.g. ``stages.2.1.conv_1x1``.
         operand: ``weight`` for a trained weight of conv2d or linear, else ``activation``.
+        is_product: Whether the input is the result of a matrix product of two activations, as it
+            is, or moved, scaled or shifted by a number.
     """
 
     node: str
@@ -82,3 +84,4 @@ class Edge:
     kind: str
     path: str
     operand: Operand
+    is_product: bool = False

@@ -102,6 +102,44 @@ class Concatenating(nn.Module):
         return torch.cat([y, x, self.token.expand(x.shape[0], -1, -1, -1), y], 1)
 
 
+class Products(nn.Module):
+    """Matrix products behind what keeps their sums exact, and what does not."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        tokens = x.flatten(2)
+        product = tokens.mT @ (tokens @ tokens.mT) + 1e-5  # matmul, matmul, add
+        moved = 3 * product.mT[:, :-1]  # mul
+        rooted = product.sqrt() / (moved * -2).mT[:, :, :1]  # sqrt, mul, div
+        return rooted.sum(1) + moved[:, :2].sum(2).repeat(1, 2)[:, :1]  # sum, sum, add
+
+
+def test_results_of_matrix_products_are_marked(images: Tensor) -> None:
+    graph = capture(Products().eval(), images[:, :, :4, :4])
+    found = [
+        (edge.kind, edge.position, edge.is_product)
+        for edge in find_edges(graph)
+        if edge.kind != "cat"
+    ]
+    assert found == [
+        ("matmul", 0, False),
+        ("matmul", 1, False),
+        ("matmul", 0, False),
+        ("matmul", 1, True),
+        ("add", 0, True),
+        ("mul", 0, True),
+        ("sqrt", 0, True),
+        ("mul", 0, True),
+        ("div", 0, False),
+        ("div", 1, False),  # behind a negative number
+        ("sum", 0, False),
+        ("sum", 0, True),
+        ("add", 0, False),
+        ("add", 1, False),
+    ]
+    quantized = prepare(graph, lambda edges: [ACTIVATION] * len(edges))
+    assert find_edges(quantized) == find_edges(graph)
+
+
 def concatenation_specs(edges: list[Edge]) -> list[QuantSpec | None]:
     return [ACTIVATION if edge.kind == "cat" else None for edge in edges]
 

@@ -13,7 +13,7 @@ from hybridquant.quantizers import QUANTIZERS
 from hybridquant.recipe.field_error import check, check_choice
 from hybridquant.types import BITS, Granularity, Scheme
 
-OPERANDS = ("weight", "activation", "all")
+OPERANDS = ("weight", "activation", "product", "all")
 SELECTORS = ("@first", "@last")
 # Kinds with edges to quantize: those that compute.
 OPERATOR_KINDS = frozenset(KINDS - LAYOUT_KINDS)
@@ -31,7 +31,8 @@ class Rule:
         operators: Operator kinds with globs, e.g. ``conv2d``, ``conv*`` or ``*``.
         modules: Module paths with globs, in which ``*`` also matches dots, or ``@first`` and
             ``@last``: the first and the last operator of the model that multiplies.
-        operand: ``weight``, ``activation`` or ``all``.
+        operand: ``weight``, ``activation``, ``product`` (an activation that is the result of a
+            matrix product of two activations) or ``all``.
         skip: Leave the edges in float; then no other field may be set.
         bits: 2 to 8, or 16.
         scheme: ``symmetric`` or ``asymmetric``.
@@ -85,13 +86,14 @@ class Rule:
         Args:
             kind: The operator's kind.
             path: The operator's module path.
-            operand: ``weight`` or ``activation``.
+            operand: ``weight``, ``activation`` or ``product``, which is an activation too.
             selectors: The selectors that hold for the operator, e.g. ``{"@first"}``.
         """
+        operands = ("all", operand, "activation" if operand == "product" else operand)
         return (
             self.matches_kind(kind)
             and self.matches_module(path, selectors)
-            and self.operand in ("all", operand)
+            and self.operand in operands
         )
 
     def matches_kind(self, kind: str) -> bool:

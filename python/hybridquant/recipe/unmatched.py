@@ -28,6 +28,11 @@ def unmatched_message(
     )
 
 
+def operand_of(edge: Edge) -> str:
+    """Return what rules call the operand of ``edge``: ``weight``, ``activation`` or ``product``."""
+    return "product" if edge.is_product else edge.operand
+
+
 def _hint(rule: Rule, edges: Sequence[Edge], selectors: Mapping[str, frozenset[str]]) -> str:
     if not edges:
         return "the model has no operators to quantize"
@@ -36,7 +41,7 @@ def _hint(rule: Rule, edges: Sequence[Edge], selectors: Mapping[str, frozenset[s
         return f"the model's operators are {_listed(sorted({edge.kind for edge in edges}))}"
     in_module = [edge for edge in of_kind if rule.matches_module(edge.path, selectors[edge.node])]
     if in_module:
-        operands = sorted({edge.operand for edge in in_module})
+        operands = sorted({operand_of(edge) for edge in in_module})
         return f"the operators it matches have these operands only: {_listed(operands)}"
     paths = list(dict.fromkeys(edge.path for edge in of_kind))
     close = [

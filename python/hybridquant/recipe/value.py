@@ -10,7 +10,7 @@ from typing import Any
 from hybridquant.passes import PASSES
 from hybridquant.recipe.field_error import check, check_choice, check_keys
 from hybridquant.recipe.rule import Rule
-from hybridquant.recipe.unmatched import unmatched_message
+from hybridquant.recipe.unmatched import operand_of, unmatched_message
 from hybridquant.types import Edge, QuantSpec
 
 # Operators that multiply: @first and @last are the first and last of them.
@@ -94,7 +94,7 @@ class Recipe:
         Args:
             kind: The operator's kind.
             path: The operator's module path.
-            operand: ``weight`` or ``activation``.
+            operand: ``weight``, ``activation`` or ``product``.
             selectors: The selectors that hold for the operator, e.g. ``{"@first"}``.
         """
         spec, is_float = QuantSpec(), True
@@ -117,7 +117,8 @@ class Recipe:
         self.check_all_used(edges)
         selectors = _selectors(edges)
         return [
-            self.resolve(edge.kind, edge.path, edge.operand, selectors[edge.node]) for edge in edges
+            self.resolve(edge.kind, edge.path, operand_of(edge), selectors[edge.node])
+            for edge in edges
         ]
 
     def check_all_used(self, edges: Sequence[Edge]) -> None:
@@ -132,7 +133,7 @@ class Recipe:
         selectors = _selectors(edges)
         for index, rule in enumerate(self.rules):
             if not rule.optional and not any(
-                rule.matches(edge.kind, edge.path, edge.operand, selectors[edge.node])
+                rule.matches(edge.kind, edge.path, operand_of(edge), selectors[edge.node])
                 for edge in edges
             ):
                 text = unmatched_message(rule, edges, selectors)

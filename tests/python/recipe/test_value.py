@@ -18,7 +18,7 @@ EDGES = [
     Edge("linear_0", 1, "linear", "blocks.0.mlp.fc1", "weight"),
     Edge("linear_1", 0, "linear", "head", "activation"),
     Edge("linear_1", 1, "linear", "head", "weight"),
-    Edge("softmax_0", 0, "softmax", "", "activation"),
+    Edge("softmax_0", 0, "softmax", "", "activation", is_product=True),
 ]
 
 
@@ -53,6 +53,8 @@ CASES = [
         [Rule(("*",), bits=4), Rule(("*",), ("@first", "@last"), "weight", bits=8)],
         [4, 4, 8, *[4] * 6, 8, 4],
     ),
+    ([Rule(("*",), operand="product", bits=8)], [*[32] * 10, 8]),
+    ([Rule(("*",), bits=8), Rule(("*",), operand="product", skip=True)], [*[8] * 10, 32]),
     ([Rule(("*",), modules=("blocks.0.*",), bits=8)], [*[32] * 4, *[8] * 4, *[32] * 3]),
 ]
 
@@ -115,6 +117,10 @@ UNMATCHED = [
     (
         Rule(("matmul", "add"), operand="weight", bits=8),
         "the operators it matches have these operands only: activation",
+    ),
+    (
+        Rule(("softmax",), operand="weight", bits=8),
+        "the operators it matches have these operands only: product",
     ),
 ]
 
