@@ -12,10 +12,11 @@ with one_sentence_under_python_m():
     from hybridquant.calibration import Calibration
     from hybridquant.capture import FloatGraph, capture
     from hybridquant.data import DataConfig, ImageData, load_data
+    from hybridquant.engine import IntegerModel, IntegerModule
     from hybridquant.export import load_torchscript, save_torchscript
     from hybridquant.models import LoadedModel, default_model_name, list_models, load_model
     from hybridquant.ops import build_info, dequantize_affine, fake_quant_affine, quantize_affine
-    from hybridquant.pipeline import quantize
+    from hybridquant.pipeline import quantize, to_integer
     from hybridquant.quant_graph import QuantEdge, QuantGraph, prepare
     from hybridquant.recipe import Recipe, list_recipes, load_recipe
     from hybridquant.report import Fidelity, Predictions, fidelity, format_table, predict
@@ -30,6 +31,8 @@ __all__ = [
     "Fidelity",
     "FloatGraph",
     "ImageData",
+    "IntegerModel",
+    "IntegerModule",
     "LoadedModel",
     "Predictions",
     "QuantEdge",
@@ -54,4 +57,5 @@ __all__ = [
     "quantize",
     "quantize_affine",
     "save_torchscript",
+    "to_integer",
 ]

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from hybridquant.progress import track
@@ -82,7 +83,7 @@ class Fidelity:
 
 
 def predict(
-    model: nn.Module,
+    model: Callable[[Tensor], Any],
     batches: Any,
     *,
     batch_size: int = 32,
@@ -92,8 +93,10 @@ def predict(
     """Return the logits of ``model`` over all batches, with the labels.
 
     Args:
-        model: Maps images [batch, 3, height, width] to logits [batch, classes].
-        batches: Pairs of images and int64 labels [batch], or what ``load_data`` returns.
+        model: Maps images [batch, 3, height, width] to logits [batch, classes]: a module, or an
+            integer model.
+        batches: Pairs of images and int64 labels [batch], or what ``load_data`` returns, which
+            gives images as ``model`` wants them: normalised, or bytes.
         batch_size: Images a batch, where ``batches`` is what ``load_data`` returns.
         what: Label of the progress bar.
         total: Number of batches, for the progress bar.
@@ -105,7 +108,8 @@ def predict(
     """
     if hasattr(batches, "batches"):
         total = -(-batches.num_images // batch_size)
-        batches = batches.batches(batch_size)
+        takes_bytes = getattr(model, "takes_bytes", False)
+        batches = (batches.byte_batches if takes_bytes else batches.batches)(batch_size)
     logits, labels = [], []
     with torch.inference_mode():
         for batch in track(batches, what, total):
@@ -155,7 +159,7 @@ def _pair(batch: Any) -> tuple[Tensor, Tensor]:
     return batch[0], batch[1]
 
 
-def _run(model: nn.Module, x: Tensor) -> Any:
+def _run(model: Callable[[Tensor], Any], x: Tensor) -> Any:
     try:
         return model(x)
     except (RuntimeError, torch.jit.Error) as error:
