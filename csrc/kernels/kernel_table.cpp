@@ -99,4 +99,8 @@ void pool2d(const Pool2dArgs& args, std::int64_t begin, std::int64_t end) {
   active_kernels().pool2d(args, begin, end);
 }
 
+void resize_bilinear(const ResizeBilinearArgs& args, std::int64_t begin, std::int64_t end) {
+  active_kernels().resize_bilinear(args, begin, end);
+}
+
 }  // namespace hybridquant::kernels

@@ -19,6 +19,7 @@
 #include "kernels/quantize_affine.h"
 #include "kernels/reduce_codes.h"
 #include "kernels/requantize_codes.h"
+#include "kernels/resize_bilinear.h"
 #include "kernels/softmax_codes.h"
 
 namespace hybridquant::kernels {
@@ -44,6 +45,7 @@ struct KernelTable {
   BlockKernel<MatmulCodesArgs> matmul_codes;
   BlockKernel<ReduceCodesArgs> reduce_codes;
   BlockKernel<Pool2dArgs> pool2d;
+  BlockKernel<ResizeBilinearArgs> resize_bilinear;
 };
 
 // The kernels compiled for `isa`, which must be available.

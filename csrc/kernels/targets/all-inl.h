@@ -30,6 +30,7 @@ namespace hybridquant::kernels::HQ_TARGET {
 #include "kernels/matmul_codes-inl.h"
 #include "kernels/reduce_codes-inl.h"
 #include "kernels/pool2d-inl.h"
+#include "kernels/resize_bilinear-inl.h"
 // clang-format on
 
 extern const KernelTable kTable;
@@ -51,6 +52,7 @@ const KernelTable kTable = {
     .matmul_codes = matmul_codes,
     .reduce_codes = reduce_codes,
     .pool2d = pool2d,
+    .resize_bilinear = resize_bilinear,
 };
 
 }  // namespace hybridquant::kernels::HQ_TARGET

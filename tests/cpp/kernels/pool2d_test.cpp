@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "kernels/codes_testing.h"
+#include "kernels/images_testing.h"
 #include "kernels/kernel_table.h"
 
 namespace hybridquant::kernels {
@@ -42,8 +43,7 @@ Pool2dShape shape_of(std::int64_t batch, std::int64_t height, std::int64_t width
           .pad_left = window.pad};
 }
 
-// A pooling with its data. With gaps, nothing reads what lies between the pixels, rows and images
-// of x, and that of y must stay.
+// A pooling with its data. What lies between the pixels, rows and images of y must stay.
 struct Problem {
   Codes x;
   Codes y;
@@ -51,32 +51,28 @@ struct Problem {
 
   Problem(const Pool2dShape& s, CodeType x_type, CodeType y_type, std::int64_t gap,
           std::uint32_t seed)
-      : x(Codes::random(x_type, s.batch * image_stride(s.height, s.width, s.channels, gap), seed)),
-        y(Codes::random(y_type, s.batch * image_stride(s.out_height, s.out_width, s.channels, gap),
+      : x(Codes::random(x_type, s.batch * image_strides(s.height, s.width, s.channels, gap).batch,
+                        seed)),
+        y(Codes::random(y_type,
+                        s.batch * image_strides(s.out_height, s.out_width, s.channels, gap).batch,
                         seed + 1)) {
+    const ImageStrides of_x = image_strides(s.height, s.width, s.channels, gap);
+    const ImageStrides of_y = image_strides(s.out_height, s.out_width, s.channels, gap);
     args = {.y = y.data(),
             .x = x.data(),
             .multipliers = nullptr,
-            .y_column_stride = s.channels + gap,
-            .y_row_stride = row_stride(s.out_width, s.channels, gap),
-            .y_batch_stride = image_stride(s.out_height, s.out_width, s.channels, gap),
-            .x_column_stride = s.channels + gap,
-            .x_row_stride = row_stride(s.width, s.channels, gap),
-            .x_batch_stride = image_stride(s.height, s.width, s.channels, gap),
+            .y_column_stride = of_y.column,
+            .y_row_stride = of_y.row,
+            .y_batch_stride = of_y.batch,
+            .x_column_stride = of_x.column,
+            .x_row_stride = of_x.row,
+            .x_batch_stride = of_x.batch,
             .shape = s,
             .pooling = Pooling::kAverage,
             .codes = full_range(y_type, 0, Rounding::kSingle),
             .y_type = y_type,
             .x_type = x_type,
             .x_zero_point = 0};
-  }
-
-  static std::int64_t row_stride(std::int64_t width, std::int64_t channels, std::int64_t gap) {
-    return width * (channels + gap) + 2 * gap;
-  }
-  static std::int64_t image_stride(std::int64_t height, std::int64_t width, std::int64_t channels,
-                                   std::int64_t gap) {
-    return height * row_stride(width, channels, gap) + 3 * gap;
   }
 
   [[nodiscard]] std::int64_t rows() const { return args.shape.batch * args.shape.out_height; }
