@@ -1,8 +1,12 @@
-"""The error of lowering."""
+"""The errors of lowering."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+
+
+class CannotLowerError(Exception):
+    """Raised by the lowering of one operator; the text says why and what to do."""
 
 
 class LoweringError(NotImplementedError):

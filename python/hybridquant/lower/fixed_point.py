@@ -18,6 +18,7 @@ NORM_BITS = 20
 _LARGEST_SHIFT = 62
 _BETA_BITS = 61
 _EPSILON_BITS = 62
+_FEW_BITS = 16
 
 
 def multiplier(factor: float, bits: int = 31) -> tuple[int, int]:
@@ -91,6 +92,26 @@ def common_multipliers(factors: Tensor) -> tuple[Tensor, int]:
         msg = f"common_multipliers: factors must be below 2^30, got {largest}"
         raise ValueError(msg)
     return torch.tensor(m, dtype=torch.int32).reshape(factors.shape), shift
+
+
+def check_requantized(largest: int, m: int, shift: int) -> None:
+    """Check that a requantization stays within 64 bits.
+
+    Args:
+        largest: Largest magnitude that is requantized, below 2^47.
+        m: The multiplier.
+        shift: Its shift.
+
+    Raises:
+        ValueError: If a result may reach 2^61, or its product more than 64 bits hold.
+    """
+    is_narrow = largest < 2**32 or shift >= _FEW_BITS
+    if not is_narrow or (largest * abs(m)) >> shift >= 2**61:
+        msg = (
+            f"check_requantized: numbers up to {largest} must stay below 2^61 when multiplied by "
+            f"{m} / 2^{shift}, and below 2^32 for shifts below {_FEW_BITS}; use fewer bits"
+        )
+        raise ValueError(msg)
 
 
 def _common(

@@ -123,6 +123,16 @@ class IntGraph:
     input: str = ""
     output: str = ""
 
+    def pruned(self) -> IntGraph:
+        """Return the graph without nodes and tensors that the output does not need."""
+        needed = {self.input, self.output}
+        for node in reversed(self.nodes):
+            if node.output in needed:
+                needed |= set(node.inputs)
+        nodes = [node for node in self.nodes if node.output in needed]
+        tensors = {name: tensor for name, tensor in self.tensors.items() if name in needed}
+        return IntGraph(tensors, nodes, self.input, self.output)
+
     def num_bytes(self) -> int:
         """Return the bytes of all constants."""
         constants = [value for node in self.nodes for value in node.constants.values()]

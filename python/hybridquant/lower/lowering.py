@@ -6,22 +6,19 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import torch
 from torch import Tensor, fx
 
 from hybridquant.capture.graph import args_of, weight_of
 from hybridquant.capture.vocabulary import LAYOUT_KINDS
+from hybridquant.lower.errors import CannotLowerError, LoweringError
+from hybridquant.lower.fixed_point import check_requantized, multiplier
 from hybridquant.lower.int_graph import DTYPES, Codes, IntGraph, IntNode, IntTensor
+from hybridquant.lower.reader import Reader, shape_for_one
 from hybridquant.quant_graph import QuantGraph
-from hybridquant.quantizers import FakeQuant
-from hybridquant.quantizers.affine import AffineFakeQuant
 from hybridquant.registry import Registry
 
-_FIRST_UINT16 = 32768
-
-
-class CannotLowerError(Exception):
-    """Raised by a lowering; the text says why and what to do."""
+# A value in codes that a reader wants.
+_Form = tuple[fx.Node, Codes]
 
 
 @dataclass(frozen=True)
@@ -39,19 +36,23 @@ class Operand:
     codes: Codes
 
 
-class Lowering:
+class Lowering(Reader):
     """Builds an IntGraph; what the lowerings of the operators work with.
 
     A value of the QuantGraph has as many integer forms as its readers ask for: ``codes_of`` makes
-    the one that is asked for once, and gives it to all who ask for the same.
+    the one that is asked for once, and gives it to all who ask for the same. Who asked for what is
+    kept, so that ``finish`` can leave out what the logits do not need.
     """
 
     def __init__(self, graph: QuantGraph, mean: Sequence[float], std: Sequence[float]) -> None:
-        self.graph = graph
+        super().__init__(graph)
         self.mean, self.std = mean, std
         self.result = IntGraph()
-        self.problems: list[str] = []
-        self._done: dict[tuple[fx.Node, Codes], Operand] = {}
+        self._done: dict[_Form, Operand] = {}
+        self._asked: dict[_Form, list[_Form]] = {}
+        self._problems: dict[_Form, str] = {}
+        self._behind_problems: list[_Form] = []
+        self._stack: list[_Form] = []
         (image,) = graph.graph.find_nodes(op="placeholder")
         codes = Codes("uint8", 1 / 255, 0, 0, 255)
         self.image = self._add(IntTensor("image", shape_for_one(image), codes))
@@ -65,30 +66,6 @@ class Lowering:
         """
         return self.quantized(args_of(node)[position], f"input {position}")
 
-    def operand_or_sums(self, node: fx.Node, position: int) -> Operand:
-        """Return the same; without a fake-quant module, the exact sums of the product before it.
-
-        Raises:
-            CannotLowerError: If it has neither.
-        """
-        argument = args_of(node)[position]
-        sums = None if self.fake_quant(argument) else self.sums_of(argument)
-        return self.operand(node, position) if sums is None else self.codes_of(argument, sums)
-
-    def sums_of(self, node: Any) -> Codes | None:
-        """Return the codes that hold a product's sums as they are; None where there are none.
-
-        They pass through operators that move codes or add a number.
-        """
-        kind = node.meta["kind"] if isinstance(node, fx.Node) else ""
-        if kind in LAYOUT_KINDS or (kind == "add" and not isinstance(node.args[1], fx.Node)):
-            return self.sums_of(args_of(node)[0])
-        if kind != "matmul":
-            return None
-        x, y = (self.operand_or_sums(node, position) for position in (0, 1))
-        largest = x.shape[-1] * x.codes.magnitude * y.codes.magnitude
-        return Codes("int64", x.codes.scale * y.codes.scale, 0, -largest, largest)
-
     def quantized(self, argument: Any, what: str) -> Operand:
         """Return the codes that a fake-quant node stands for.
 
@@ -101,95 +78,69 @@ class Lowering:
             raise CannotLowerError(msg)
         return self.codes_of(args_of(argument)[0], codes)
 
-    def format_of(self, argument: Any) -> Codes | None:
-        """Return the codes of a fake-quant node; None for any other.
-
-        Raises:
-            CannotLowerError: If it has a scale for each channel.
-        """
-        module = self.fake_quant(argument)
-        if module is None:
-            return None
-        if module.scale.numel() > 1:
-            msg = "has a scale for each channel of an activation; use granularity: tensor"
-            raise CannotLowerError(msg)
-        return _codes(module)
-
-    def fake_quant(self, argument: Any) -> AffineFakeQuant | None:
-        """Return the module of a fake-quant node; None for any other.
-
-        Raises:
-            CannotLowerError: If its quantizer is not affine.
-        """
-        if not isinstance(argument, fx.Node) or argument.op != "call_module":
-            return None
-        module = self.graph.get_submodule(str(argument.target))
-        if not isinstance(module, FakeQuant) or not module.enabled:
-            return None
-        if not isinstance(module, AffineFakeQuant):
-            msg = f"has quantizer {type(module).__name__}, and only affine codes are lowered"
-            raise CannotLowerError(msg)
-        return module
-
-    def weight(self, node: fx.Node, position: int) -> tuple[Tensor, Tensor]:
-        """Return the codes of a weight, int8 of its shape, and the scales, float64 [channels].
-
-        Raises:
-            CannotLowerError: If it is not quantized symmetrically to at most 8 bits.
-        """
-        argument = args_of(node)[position]
-        module = self.fake_quant(argument)
-        if module is None:
-            msg = "its weight has no fake-quant module; let a rule of the recipe quantize it"
-            raise CannotLowerError(msg)
-        weight = weight_of(self.graph, args_of(argument)[0]).detach()
-        if module.zero_point.any() or module.qmin < -128 or module.qmax > 127:
-            msg = "its weight must have signed codes of at most 8 bits; use scheme: symmetric"
-            raise CannotLowerError(msg)
-        scale = module.scale.detach().float()
-        sizes = [-1] + [1] * (weight.ndim - 1)
-        # By the float32 reciprocal, as docs/arithmetic.md has it: the codes of the simulation.
-        codes = torch.round(weight * (1 / scale).reshape(sizes)).clamp(module.qmin, module.qmax)
-        scales = scale.double()
-        return codes.to(torch.int8), scales.expand(len(weight)).contiguous()
-
-    def parameter(self, node: fx.Node, position: int) -> Tensor | None:
-        """Return a parameter that an operator reads as it is, float64; None where it has none."""
-        arguments = args_of(node)
-        argument = arguments[position] if position < len(arguments) else None
-        if argument is None:
-            return None
-        if not isinstance(argument, fx.Node) or argument.op != "get_attr":
-            msg = f"input {position} must be a parameter"
-            raise CannotLowerError(msg)
-        return weight_of(self.graph, argument).detach().double()
-
     def codes_of(self, node: fx.Node, wanted: Codes) -> Operand:
         """Return the value of ``node`` in the codes that are wanted.
 
         Where that cannot be, the problem is noted and something stands in for it.
         """
-        key = (node, wanted)
-        if key not in self._done:
+        form = (node, wanted)
+        if self._stack:
+            self._asked[self._stack[-1]].append(form)
+        if form not in self._done:
+            self._asked[form] = []
+            self._stack.append(form)
             try:
-                self._done[key] = self._lower(node, wanted)
-            except CannotLowerError as error:
-                self._done[key] = self._failed(node, wanted, error)
-        return self._done[key]
+                self._done[form] = self._lower(node, wanted)
+            except (CannotLowerError, ValueError) as error:
+                self._done[form] = self._failed(form, error)
+            finally:
+                self._stack.pop()
+        return self._done[form]
 
-    def _failed(self, node: fx.Node, wanted: Codes, error: CannotLowerError) -> Operand:
-        """Note a problem, look for more behind it, and return something to go on with."""
+    def prepare(self) -> None:
+        """Make the codes of all quantized activations, first those of the first operators.
+
+        Each then finds what it reads, so that deep models need no deep recursion.
+        """
+        for node in self.graph.graph.nodes:
+            if node.op == "call_module":
+                codes, source = self.format_or_none(node), args_of(node)[0]
+                if codes is not None and source.meta["kind"] != "parameter":
+                    self.codes_of(source, codes)
+
+    def finish(self, logits: fx.Node, wanted: Codes) -> IntGraph:
+        """Return the integer model of what ``logits`` reads.
+
+        Raises:
+            LoweringError: If an operator cannot become integer; the text lists all in their order.
+        """
+        self.result.output = self.codes_of(logits, wanted).name
+        while self._behind_problems:
+            self.codes_of(*self._behind_problems.pop())
+        needed, left = set(), [(logits, wanted)]
+        while left:
+            form = left.pop()
+            if form not in needed:
+                needed.add(form)
+                left += self._asked[form]
+        order = {node: index for index, node in enumerate(self.graph.graph.nodes)}
+        found = sorted(needed & self._problems.keys(), key=lambda form: order[form[0]])
+        if found:
+            raise LoweringError(list(dict.fromkeys(self._problems[form] for form in found)))
+        return self.result.pruned()
+
+    def _failed(self, form: _Form, error: Exception) -> Operand:
+        """Note a problem, and what to look at behind it; return something to go on with."""
+        node, wanted = form
         where = f"module {node.meta['path']!r}" if node.meta["path"] else "the model's own forward"
-        self.problems.append(f"{node.meta['kind']} {node.name} in {where} {error}")
+        self._problems[form] = f"{node.meta['kind']} {node.name} in {where} {error}"
         for argument in node.all_input_nodes:
-            source = args_of(argument)[0] if self.fake_quant(argument) else argument
+            source = args_of(argument)[0] if argument.op == "call_module" else argument
             if source.meta["kind"] not in ("parameter", "input"):
-                self.codes_of(source, self._any_codes(argument) or wanted)
+                behind = (source, self.format_or_none(argument) or wanted)
+                self._asked[form].append(behind)
+                self._behind_problems.append(behind)
         return Operand(node.name, shape_for_one(node), wanted)
-
-    def _any_codes(self, argument: fx.Node) -> Codes | None:
-        module = self.fake_quant(argument)
-        return None if module is None or module.scale.numel() > 1 else _codes(module)
 
     def _lower(self, node: fx.Node, wanted: Codes) -> Operand:
         kind = node.meta["kind"]
@@ -230,15 +181,50 @@ class Lowering:
             codes: What its output's codes mean.
             attributes: Of the node.
             constants: Of the node.
-            shape: Of the output for one image; by default that of ``node``.
+            shape: Of the output for one image; by default that of ``node``. Another is a step on
+                the way to it, and its name ends in ``op``.
         """
-        sizes = shape_for_one(node) if shape is None else tuple(shape)
-        output = self._add(IntTensor(self._free(node.name), sizes, codes))
+        own = shape_for_one(node)
+        sizes = own if shape is None else tuple(shape)
+        name = node.name if sizes == own else f"{node.name}_{op}"
+        output = self._add(IntTensor(self._free(name), sizes, codes))
         names = tuple(operand.name for operand in inputs)
         path = node.meta["path"]
         made = IntNode(op, names, output.name, path, dict(attributes or {}), dict(constants or {}))
         self.result.nodes.append(made)
         return output
+
+    def recoded(self, argument: fx.Node, wanted: Codes) -> Operand:
+        """Return an argument whose codes are moved, in other codes: with one rounding at most."""
+        codes = self.format_of(argument)
+        if codes is None:
+            return self.codes_of(argument, wanted)
+        x = self.codes_of(args_of(argument)[0], codes)
+        return self.requantized(argument, x, wanted)
+
+    def reshaped(self, node: fx.Node, x: Operand, shape: Sequence[int]) -> Operand:
+        """Return ``x`` with another shape."""
+        if x.shape == tuple(shape):
+            return x
+        return self.add("reshape", node, [x], x.codes, {"shape": list(shape)}, shape=shape)
+
+    def swapped(self, node: fx.Node, x: Operand, axis: int) -> Operand:
+        """Return ``x`` with ``axis`` and the last axis swapped."""
+        axes = list(range(len(x.shape)))
+        axes[axis], axes[-1] = axes[-1], axes[axis]
+        if axes == sorted(axes):
+            return x
+        shape = [x.shape[i] for i in axes]
+        return self.add("permute", node, [x], x.codes, {"axes": axes}, shape=shape)
+
+    def requantized(self, node: fx.Node, x: Operand, wanted: Codes, factor: float = 1.0) -> Operand:
+        """Return ``factor`` times ``x``, the value of ``node``, in other codes."""
+        if x.codes == wanted and factor == 1:
+            return x
+        m, shift = multiplier(x.codes.scale * factor / wanted.scale)
+        check_requantized(x.codes.magnitude, m, shift)
+        attributes = {"m": m, "shift": shift}
+        return self.add("requantize", node, [x], wanted, attributes, shape=x.shape)
 
     def _add(self, tensor: IntTensor) -> Operand:
         self.result.tensors[tensor.name] = tensor
@@ -255,25 +241,3 @@ class Lowering:
 Lower = Callable[[Lowering, fx.Node, Codes], Operand]
 
 LOWERINGS: Registry[Lower] = Registry("integer node", "hybridquant.lower.nodes")
-
-
-def shape_for_one(node: fx.Node) -> tuple[int, ...]:
-    """Return the sizes of a node's value for one image."""
-    factor = node.meta["batch_factor"]
-    return tuple(factor if size == -1 else size for size in node.meta["shape"])
-
-
-def _codes(module: AffineFakeQuant) -> Codes:
-    """Return what a fake-quant module's codes mean; 16 unsigned bits are moved to signed ones."""
-    qmin, qmax = module.qmin, module.qmax
-    scale, zero_point = float(module.scale), int(module.zero_point.round().clamp(qmin, qmax))
-    if qmax > 32767:
-        qmin, qmax = qmin - _FIRST_UINT16, qmax - _FIRST_UINT16
-        zero_point -= _FIRST_UINT16
-    if qmin >= 0 and qmax <= 255:
-        dtype = "uint8"
-    elif qmin >= -128 and qmax <= 127:
-        dtype = "int8"
-    else:
-        dtype = "int16"
-    return Codes(dtype, scale, zero_point, qmin, qmax)

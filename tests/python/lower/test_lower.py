@@ -1,55 +1,16 @@
 """Integer models against the simulated quantization that they come from."""
 
-from pathlib import Path
+from dataclasses import replace
 
 import pytest
 import torch
 import torch.nn.functional as F
+from integer_cases import BYTES, MEAN, RECIPE, STD, Model, integer_model, logits, normalised
 from torch import fx, nn
 
 import hybridquant
 from hybridquant.lower import LoweringError, lower, simulate
-
-RECIPE = Path(__file__).with_name("w8a8.yaml")
-MEAN, STD = (0.5, 0.4, 0.3), (0.2, 0.25, 0.3)
-BYTES = torch.randint(
-    0, 256, (9, 3, 16, 16), generator=torch.Generator().manual_seed(1), dtype=torch.uint8
-)
-
-
-def normalised(images):
-    mean, std = (torch.tensor(v)[:, None, None] for v in (MEAN, STD))
-    return (images.float() / 255 - mean) / std
-
-
-class Model(nn.Module):
-    """A convolution, the function under test, and a classifier behind it."""
-
-    def __init__(self, function, channels=8):
-        super().__init__()
-        self.stem = nn.Conv2d(3, channels, 3, 2, 1)
-        self.function = function
-        self.norm = nn.LayerNorm(channels)
-        self.group_norm = nn.GroupNorm(2, channels)
-        self.head = nn.LazyLinear(5)
-        with torch.no_grad():
-            self.forward(torch.zeros(2, 3, 16, 16))
-            for parameter in (*self.norm.parameters(), *self.group_norm.parameters()):
-                nn.init.normal_(parameter)
-
-    def forward(self, images):
-        return self.head(self.function(self, self.stem(images)).flatten(1))
-
-
-def integer_model(model, recipe=RECIPE):
-    torch.manual_seed(0)
-    quantized = hybridquant.quantize(model.eval(), normalised(BYTES[:8]), recipe)
-    return quantized, lower(quantized, MEAN, STD)
-
-
-def logits(graph, image):
-    output = graph.tensors[graph.output]
-    return simulate(graph, image)[output.name] * output.codes.scale
+from hybridquant.recipe import Rule, load_recipe
 
 
 def attention(_, x):
@@ -141,33 +102,6 @@ def test_integers_follow_the_simulated_quantization(name):
     assert (found - simulated).norm() <= 1.5 * (simulated - exact).norm()
 
 
-SKIP = """
-  - operators: [div, add]
-    operand: activation
-    skip: true
-passes"""
-
-
-@torch.no_grad()
-def test_quotients_of_exact_sums(tmp_path):
-    """Linear attention, as EfficientViT has it: the denominator is the last column of a product."""
-
-    def function(_, x):
-        tokens = x.flatten(2).mT.relu()
-        sums = tokens @ (tokens.mT @ F.pad(tokens, (0, 1), value=1.0))
-        return sums[..., :-1] / (sums[..., -1:] + 1e-5)
-
-    recipe = tmp_path / "mine.yaml"
-    recipe.write_text(RECIPE.read_text().replace("passes", SKIP.lstrip("\n"), 1))
-    torch.manual_seed(0)
-    model = Model(function)
-    quantized, graph = integer_model(model, recipe)
-    assert {"matmul_sums", "add_constant", "div"} <= {node.op for node in graph.nodes}
-    simulated, exact = quantized(normalised(BYTES)), model(normalised(BYTES))
-    found = torch.cat([logits(graph, image[None]) for image in BYTES])
-    assert (found - simulated).norm() <= 1.5 * (simulated - exact).norm()
-
-
 def test_a_convolution_by_hand():
     model = nn.Sequential(nn.Conv2d(3, 1, 1), nn.Flatten(), nn.Linear(1, 1))
     with torch.no_grad():
@@ -231,11 +165,25 @@ def test_what_is_float_is_named(tmp_path, operand, granularity, problems):
 
 
 def test_all_problems_are_listed():
-    function = lambda m, x: F.pad(F.avg_pool2d(x, 3, ceil_mode=True), (1, 1, 1, 1), "reflect")  # noqa: E731
+    function = lambda _, x: F.max_pool2d(F.avg_pool2d(x, 3, ceil_mode=True), 2, dilation=2)  # noqa: E731
     with pytest.raises(LoweringError, match="got 2 operators that cannot") as caught:
         integer_model(Model(function))
-    assert "pad" in caught.value.problems[0]
-    assert "ceil_mode" in caught.value.problems[1]
+    assert "ceil_mode" in caught.value.problems[0]
+    assert "dilation" in caught.value.problems[1]
+
+
+def test_deep_models_need_no_deep_recursion():
+    def function(_, x):
+        for _ in range(300):
+            x = x.relu()
+        return x
+
+    _, graph = integer_model(Model(function))
+    assert sum(node.op == "table" for node in graph.nodes) == 300
+    recipe = load_recipe(RECIPE)
+    head = replace(recipe, rules=(Rule(("linear",), scheme="symmetric"),))
+    with pytest.raises(LoweringError, match="got 301 operators that cannot"):
+        integer_model(Model(function), head)
 
 
 def test_images_are_checked():

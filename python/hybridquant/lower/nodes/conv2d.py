@@ -1,59 +1,99 @@
-"""Convolutions: 8-bit weights, 32-bit sums, one rounding."""
+"""Convolutions and linear layers: 8-bit weights, 32-bit sums, one rounding."""
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
-from torch import Tensor, fx
+from torch import fx
 
 from hybridquant.capture.graph import args_of
 from hybridquant.lower.fixed_point import multipliers
 from hybridquant.lower.int_graph import Codes
-from hybridquant.lower.lowering import LOWERINGS, CannotLowerError, Lowering, Operand
-
-_INT32 = 2**31
+from hybridquant.lower.lowering import LOWERINGS, Lowering, Operand
+from hybridquant.lower.reader import shape_for_one
+from hybridquant.lower.weights import Weights, bias_codes, check_sums, weights_of
 
 
 @LOWERINGS.register("conv2d")
 def lower_conv2d(lowering: Lowering, node: fx.Node, wanted: Codes) -> Operand:
     """Add a convolution with its weights, bias and one multiplier for each output channel."""
-    stride, padding, dilation, groups = args_of(node)[3:7]
-    attributes = {
-        "stride": list(stride),
-        "padding": list(padding),
-        "dilation": list(dilation),
-        "groups": groups,
+    x, weights = lowering.operand(node, 0), weights_of(lowering, node)
+    return product(lowering, node, wanted, "conv2d", x, weights, _options(node))
+
+
+@LOWERINGS.register("conv1d")
+def lower_conv1d(lowering: Lowering, node: fx.Node, wanted: Codes) -> Operand:
+    """Add a convolution of an image that is one row high."""
+    x, weights = lowering.operand(node, 0), weights_of(lowering, node)
+    images, channels, length = x.shape
+    image = lowering.reshaped(node, x, (images, channels, 1, length))
+    weights = Weights(weights.codes.unsqueeze(2), weights.scales, weights.bias)
+    single = {"stride": 1, "padding": 0, "dilation": 1}
+    options = {
+        key: value if key == "groups" else [single[key], *value]
+        for key, value in _options(node).items()
     }
-    return product(lowering, node, wanted, "conv2d", attributes)
+    own = shape_for_one(node)
+    shape = (*own[:2], 1, own[2])
+    result = product(lowering, node, wanted, "conv2d", image, weights, options, shape)
+    return lowering.reshaped(node, result, own)
 
 
 @LOWERINGS.register("linear")
 def lower_linear(lowering: Lowering, node: fx.Node, wanted: Codes) -> Operand:
     """Add a linear layer with its weights, bias and one multiplier for each output channel."""
-    return product(lowering, node, wanted, "linear", {})
+    x, weights = lowering.operand(node, 0), weights_of(lowering, node)
+    return product(lowering, node, wanted, "linear", x, weights, {})
+
+
+@LOWERINGS.register("batch_norm")
+def lower_batch_norm(lowering: Lowering, node: fx.Node, wanted: Codes) -> Operand:
+    """Add a depthwise convolution of single taps, for a norm that could not be folded.
+
+    A channel's only weight has code 127 or -127, so that its factor is exact: it is in the scale.
+    """
+    x = lowering.operand(node, 0)
+    gamma, beta, mean, variance = (lowering.parameter(node, i) for i in (1, 2, 3, 4))
+    assert mean is not None
+    assert variance is not None
+    epsilon, channels = args_of(node)[7], len(mean)
+    factors = (1.0 if gamma is None else gamma) / (variance + epsilon).sqrt()
+    bias = (0.0 if beta is None else beta) - mean * factors
+    scales = torch.where(factors == 0, 1.0, factors.abs() / 127)
+    codes = (factors.sign() * 127).to(torch.int8).reshape(channels, 1, 1, 1)
+    height = x.shape[2] if len(x.shape) > 2 else 1
+    image = lowering.reshaped(node, x, (*x.shape[:2], height, math.prod(x.shape[3:])))
+    options = {"stride": [1, 1], "padding": [0, 0], "dilation": [1, 1], "groups": channels}
+    weights = Weights(codes, scales, bias)
+    result = product(lowering, node, wanted, "conv2d", image, weights, options, image.shape)
+    return lowering.reshaped(node, result, shape_for_one(node))
 
 
 def product(
-    lowering: Lowering, node: fx.Node, wanted: Codes, op: str, attributes: dict[str, Any]
+    lowering: Lowering,
+    node: fx.Node,
+    wanted: Codes,
+    op: str,
+    x: Operand,
+    weights: Weights,
+    attributes: dict[str, Any],
+    shape: tuple[int, ...] | None = None,
 ) -> Operand:
-    """Add a product with a constant weight."""
-    x = lowering.operand(node, 0)
-    weight, scales = lowering.weight(node, 1)
-    bias = lowering.parameter(node, 2)
-    steps = scales * x.codes.scale
-    codes = torch.zeros(len(scales)) if bias is None else torch.round(bias / steps)
-    _check_sums(weight, codes, x.codes)
-    m, shift = multipliers(steps / wanted.scale)
-    constants = {"weight": weight, "bias": codes.to(torch.int32), "m": m, "shift": shift}
-    return lowering.add(op, node, [x], wanted, attributes, constants)
+    """Add a product with constant weights."""
+    weights, bias = bias_codes(weights, x.codes)
+    check_sums(weights, bias, x.codes)
+    m, shift = multipliers(weights.scales * x.codes.scale / wanted.scale)
+    constants = {"weight": weights.codes, "bias": bias, "m": m, "shift": shift}
+    return lowering.add(op, node, [x], wanted, attributes, constants, shape)
 
 
-def _check_sums(weight: Tensor, bias: Tensor, codes: Codes) -> None:
-    """Raise where a sum may leave 32 bits; of 16-bit codes, 47 bits."""
-    sums = weight.long().abs().flatten(1).sum(1) * codes.magnitude + bias.abs().long()
-    limit = _INT32 if codes.count <= 256 else 2**47
-    largest = int(sums.max())
-    if largest >= limit or bool((bias.abs() >= _INT32).any()):
-        msg = f"its sums may reach {largest}, beyond {limit}; use fewer bits or a larger scale"
-        raise CannotLowerError(msg)
+def _options(node: fx.Node) -> dict[str, Any]:
+    stride, padding, dilation, groups = args_of(node)[3:7]
+    return {
+        "stride": list(stride),
+        "padding": list(padding),
+        "dilation": list(dilation),
+        "groups": groups,
+    }

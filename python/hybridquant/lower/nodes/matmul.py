@@ -1,44 +1,76 @@
-"""Products of two activations."""
+"""Products and quotients of two activations."""
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from torch import fx
 
-from hybridquant.lower.fixed_point import multiplier
+from hybridquant.capture.graph import args_of
+from hybridquant.lower.errors import CannotLowerError
+from hybridquant.lower.fixed_point import check_requantized, multiplier
 from hybridquant.lower.int_graph import Codes
-from hybridquant.lower.lowering import LOWERINGS, CannotLowerError, Lowering, Operand
+from hybridquant.lower.lowering import LOWERINGS, Lowering, Operand
+from hybridquant.lower.patterns import find_l2_norm
+from hybridquant.lower.sums import (
+    SUM_LIMIT,
+    holds,
+    operand_or_sums,
+    product_codes,
+    product_operands,
+    sums_of,
+)
+
+_DIVIDEND_LIMIT = 2**46 - 1
 
 
 @LOWERINGS.register("matmul")
 def lower_matmul(lowering: Lowering, node: fx.Node, wanted: Codes) -> Operand:
-    """Add a matrix product of two quantized inputs."""
-    x, y = (lowering.operand_or_sums(node, position) for position in (0, 1))
-    largest = x.shape[-1] * x.codes.magnitude * y.codes.magnitude
-    if largest >= 2**47:
-        msg = f"its sums may reach {largest}, beyond 2^47; use fewer bits"
+    """Add a matrix product of two quantized inputs; its exact sums where they are wanted."""
+    return _matmul(lowering, node, node, wanted, 1.0)
+
+
+def _matmul(
+    lowering: Lowering, node: fx.Node, product: fx.Node, wanted: Codes, factor: float
+) -> Operand:
+    """Add ``node``, which is the matrix product ``product`` times a positive number."""
+    x, y = product_operands(lowering, product)
+    sums = product_codes(x, y)
+    sums = replace(sums, scale=sums.scale * factor)
+    if sums.highest >= SUM_LIMIT:
+        msg = f"its sums may reach {sums.highest}, beyond 2^47; use fewer bits"
         raise CannotLowerError(msg)
-    if wanted.dtype == "int64":
+    if holds(wanted, sums):
         return lowering.add("matmul_sums", node, [x, y], wanted)
-    m, shift = multiplier(x.codes.scale * y.codes.scale / wanted.scale)
+    m, shift = multiplier(sums.scale / wanted.scale)
+    check_requantized(sums.highest, m, shift)
     return lowering.add("matmul", node, [x, y], wanted, {"m": m, "shift": shift})
 
 
 @LOWERINGS.register("mul")
 def lower_mul(lowering: Lowering, node: fx.Node, wanted: Codes) -> Operand:
-    """Add an element-wise product; by a number it is a table."""
-    if not isinstance(node.args[1], fx.Node):
-        return LOWERINGS["table"](lowering, node, wanted)
-    x, y = lowering.operand(node, 0), lowering.operand(node, 1)
+    """Add an element-wise product; by a number it is a table, or a scale of exact sums."""
+    first, second = args_of(node)[:2]
+    if not isinstance(second, fx.Node):
+        sums = sums_of(lowering, first)
+        if sums is None or second <= 0:
+            return LOWERINGS["table"](lowering, node, wanted)
+        if first.meta["kind"] == "matmul":
+            return _matmul(lowering, node, first, wanted, float(second))
+        return lowering.requantized(node, lowering.codes_of(first, sums), wanted, float(second))
+    x, y = product_operands(lowering, node, depth=1)
+    largest = x.codes.magnitude * y.codes.magnitude
     m, shift = multiplier(x.codes.scale * y.codes.scale / wanted.scale)
+    check_requantized(largest, m, shift)
     return lowering.add("mul", node, [x, y], wanted, {"m": m, "shift": shift})
 
 
 @LOWERINGS.register("div")
 def lower_div(lowering: Lowering, node: fx.Node, wanted: Codes) -> Operand:
-    """Add an element-wise quotient."""
-    x, y = (lowering.operand_or_sums(node, position) for position in (0, 1))
+    """Add an element-wise quotient, or an L2 norm where it is one."""
+    if find_l2_norm(node) is not None:
+        return LOWERINGS["l2_norm"](lowering, node, wanted)
+    x = operand_or_sums(lowering, node, 0, _DIVIDEND_LIMIT)
+    y = operand_or_sums(lowering, node, 1)
     m, shift = multiplier(x.codes.scale / (y.codes.scale * wanted.scale), bits=15)
-    if y.codes.magnitude << (shift + 1) >= 2**62 or 2 * x.codes.magnitude * m >= 2**62:
-        msg = f"its quotient takes more than 62 bits with shift {shift}; use fewer bits"
-        raise CannotLowerError(msg)
     return lowering.add("div", node, [x, y], wanted, {"m": m, "shift": shift})

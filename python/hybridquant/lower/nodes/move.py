@@ -8,8 +8,10 @@ import torch
 from torch import fx
 
 from hybridquant.capture.graph import args_of
+from hybridquant.lower.errors import CannotLowerError
 from hybridquant.lower.int_graph import Codes
-from hybridquant.lower.lowering import LOWERINGS, CannotLowerError, Lowering, Operand, shape_for_one
+from hybridquant.lower.lowering import LOWERINGS, Lowering, Operand
+from hybridquant.lower.reader import shape_for_one
 
 
 @LOWERINGS.register("move")

@@ -9,9 +9,10 @@ import torch
 from torch import Tensor, fx
 
 from hybridquant.capture.graph import args_of
+from hybridquant.lower.errors import CannotLowerError
 from hybridquant.lower.fixed_point import norm_parameters
 from hybridquant.lower.int_graph import Codes
-from hybridquant.lower.lowering import LOWERINGS, CannotLowerError, Lowering, Operand
+from hybridquant.lower.lowering import LOWERINGS, Lowering, Operand
 
 # Normalised values are below the root of it, and fit 30 bits with 20 behind the point.
 _LARGEST_COUNT = 2**20

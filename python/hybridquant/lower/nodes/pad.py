@@ -1,4 +1,4 @@
-"""Padding with a constant."""
+"""Padding with a constant, or by repeating or reflecting the border."""
 
 from __future__ import annotations
 
@@ -7,20 +7,16 @@ from torch import fx
 
 from hybridquant.capture.graph import args_of
 from hybridquant.lower.int_graph import Codes
-from hybridquant.lower.lowering import LOWERINGS, CannotLowerError, Lowering, Operand
+from hybridquant.lower.lowering import LOWERINGS, Lowering, Operand
+from hybridquant.lower.places import selected
 
 
 @LOWERINGS.register("pad")
 def lower_pad(lowering: Lowering, node: fx.Node, wanted: Codes) -> Operand:
-    """Add a padding with the code of its value, followed by a change of codes where they differ."""
+    """Add a padding with the code of its value, behind a change of codes where they differ."""
+    x = lowering.recoded(args_of(node)[0], wanted)
     if node.target is not torch.ops.aten.constant_pad_nd.default:
-        msg = "reflects or repeats the border; only padding with a constant is integer"
-        raise CannotLowerError(msg)
+        return selected(lowering, node, x)
     amounts, value = args_of(node)[1], args_of(node)[2]
-    part = args_of(node)[0]
-    if lowering.format_of(part) is None:
-        x = lowering.codes_of(part, wanted)
-    else:
-        x = LOWERINGS["requantize"](lowering, part, wanted)
     code = int(wanted.quantize(torch.tensor(float(value))))
     return lowering.add("pad", node, [x], wanted, {"amounts": list(amounts), "code": code})

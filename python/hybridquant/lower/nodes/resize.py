@@ -8,17 +8,24 @@ from torch import Tensor, fx
 from hybridquant.capture.graph import args_of
 from hybridquant.lower.fixed_point import multiplier
 from hybridquant.lower.int_graph import Codes
-from hybridquant.lower.lowering import LOWERINGS, CannotLowerError, Lowering, Operand, shape_for_one
+from hybridquant.lower.lowering import LOWERINGS, Lowering, Operand
+from hybridquant.lower.places import selected
+from hybridquant.lower.reader import shape_for_one
 
 _ONE = 2**11
+
+
+@LOWERINGS.register("resize_nearest")
+def lower_resize_nearest(lowering: Lowering, node: fx.Node, wanted: Codes) -> Operand:
+    """Add selections of rows and columns, behind a change of codes where they differ."""
+    return selected(lowering, node, lowering.recoded(args_of(node)[0], wanted))
 
 
 @LOWERINGS.register("resize_bilinear")
 def lower_resize_bilinear(lowering: Lowering, node: fx.Node, wanted: Codes) -> Operand:
     """Add a bilinear resizing with weights of 11 bits along each axis."""
     if node.target is not torch.ops.aten.upsample_bilinear2d.vec:
-        msg = "resizes with antialiasing, which has no integer form"
-        raise CannotLowerError(msg)
+        return LOWERINGS["resample"](lowering, node, wanted)
     x = lowering.operand(node, 0)
     _, _, align_corners, factors = args_of(node)[:4]
     shape = shape_for_one(node)

@@ -1,8 +1,8 @@
-"""Sums of two tensors, and changes of codes."""
+"""Sums and extremes of two tensors, and changes of codes."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -15,12 +15,30 @@ from hybridquant.lower.simulate.rounding import requantize
 @SIMULATORS.register("add")
 def simulate_add(graph: IntGraph, node: IntNode, inputs: Sequence[Tensor]) -> Tensor:
     """Add two tensors with one rounding."""
+    return _joined(graph, node, inputs, torch.add)
+
+
+@SIMULATORS.register("maximum")
+def simulate_maximum(graph: IntGraph, node: IntNode, inputs: Sequence[Tensor]) -> Tensor:
+    """Take the larger of two tensors with one rounding."""
+    return _joined(graph, node, inputs, torch.maximum)
+
+
+@SIMULATORS.register("minimum")
+def simulate_minimum(graph: IntGraph, node: IntNode, inputs: Sequence[Tensor]) -> Tensor:
+    """Take the smaller of two tensors with one rounding."""
+    return _joined(graph, node, inputs, torch.minimum)
+
+
+def _joined(
+    graph: IntGraph, node: IntNode, inputs: Sequence[Tensor], join: Callable[..., Tensor]
+) -> Tensor:
     shift = node.attributes["shift"]
-    terms = zip(centred(graph, node, inputs), node.attributes["m"], strict=True)
-    total = torch.tensor(1 << (shift - 1))
-    for x, m in terms:
-        total = total + x * m
-    result: Tensor = (total >> shift) + zero_point(graph, node)
+    x, y = (
+        value * m
+        for value, m in zip(centred(graph, node, inputs), node.attributes["m"], strict=True)
+    )
+    result: Tensor = ((join(x, y) + (1 << (shift - 1))) >> shift) + zero_point(graph, node)
     return result
 
 

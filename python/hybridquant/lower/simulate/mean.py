@@ -1,8 +1,8 @@
-"""Sums over positions, pooling and resizing."""
+"""Sums and extremes over positions, pooling and resizing."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -22,6 +22,27 @@ def simulate_mean(graph: IntGraph, node: IntNode, inputs: Sequence[Tensor]) -> T
     a = node.attributes
     sums = x.sum(a["axes"], keepdim=a["keepdim"])
     return requantize(sums, a["m"], a["shift"]) + zero_point(graph, node)
+
+
+@SIMULATORS.register("amax")
+def simulate_amax(graph: IntGraph, node: IntNode, inputs: Sequence[Tensor]) -> Tensor:
+    """Take the largest code over axes."""
+    return _extreme(graph, node, inputs, torch.amax)
+
+
+@SIMULATORS.register("amin")
+def simulate_amin(graph: IntGraph, node: IntNode, inputs: Sequence[Tensor]) -> Tensor:
+    """Take the smallest code over axes."""
+    return _extreme(graph, node, inputs, torch.amin)
+
+
+def _extreme(
+    graph: IntGraph, node: IntNode, inputs: Sequence[Tensor], function: Callable[..., Tensor]
+) -> Tensor:
+    (x,) = centred(graph, node, inputs)
+    a = node.attributes
+    extremes = function(x, a["axes"], keepdim=a["keepdim"])
+    return requantize(extremes, a["m"], a["shift"]) + zero_point(graph, node)
 
 
 @SIMULATORS.register("avg_pool2d")

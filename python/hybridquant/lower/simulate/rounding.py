@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-_SPLIT = 24
+_SPLIT = 16
 
 
 def requantize(sums: Tensor, m: Tensor | int, shift: Tensor | int) -> Tensor:
@@ -13,19 +13,15 @@ def requantize(sums: Tensor, m: Tensor | int, shift: Tensor | int) -> Tensor:
 
     Args:
         sums: int64, below 2^47 in magnitude.
-        m: int64 multipliers that broadcast with ``sums``.
-        shift: 1 to 62; at least 24 where sums reach 2^31.
+        m: Multipliers below 2^31 in magnitude that broadcast with ``sums``.
+        shift: 1 to 62, of the same shape; the result is below 2^62 in magnitude.
     """
     m, shift = torch.as_tensor(m).long(), torch.as_tensor(shift).long()
     half = torch.ones_like(shift) << (shift - 1)
-    if int(sums.abs().max()) < 2**31:
-        single: Tensor = (sums * m + half) >> shift
-        return single
-    # The product takes more than 64 bits: its low part is carried into the high one.
-    assert int(shift.min()) >= _SPLIT
-    high, low = sums >> _SPLIT, sums & (2**_SPLIT - 1)
-    carry = (low * m + half) >> _SPLIT
-    result: Tensor = (high * m + carry) >> (shift - _SPLIT)
+    # The product may take more than 64 bits: that of the low bits is carried into the high one.
+    split = shift.clamp(max=_SPLIT)
+    high, low = sums >> split, sums & ((1 << split) - 1)
+    result: Tensor = (high * m + ((low * m + half) >> split)) >> (shift - split)
     return result
 
 

@@ -21,8 +21,8 @@ def simulate_table(graph: IntGraph, node: IntNode, inputs: Sequence[Tensor]) -> 
 
 @SIMULATORS.register("channel_table")
 def simulate_channel_table(graph: IntGraph, node: IntNode, inputs: Sequence[Tensor]) -> Tensor:
-    """Look every byte of the image up in its channel's table."""
-    del graph
-    (image,) = inputs
+    """Look every code up in the table of its channel, axis 1."""
+    (x,) = inputs
+    entries = x - graph.tensors[node.inputs[0]].codes.lowest
     tables = node.constants["table"].long()
-    return torch.stack([t[c] for t, c in zip(tables, image.unbind(1), strict=True)], 1)
+    return torch.stack([t[c] for t, c in zip(tables, entries.unbind(1), strict=True)], 1)

@@ -1,0 +1,75 @@
+"""The codes of logits, for which a QuantGraph has no fake-quant module."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+from torch import fx
+
+from hybridquant.capture.graph import args_of
+from hybridquant.capture.vocabulary import LAYOUT_KINDS
+from hybridquant.lower.errors import CannotLowerError
+from hybridquant.lower.int_graph import Codes
+from hybridquant.lower.lowering import Lowering
+from hybridquant.lower.nodes.table import KINDS, table_values
+from hybridquant.lower.sums import sums_of
+
+# Fraction bits that logits keep below the scale of what they are made from.
+_MORE_BITS = 8
+_INT32 = Codes("int32", 1.0, 0, -(2**31), 2**31 - 1)
+_INT16 = Codes("int16", 1.0, 0, -(2**15), 2**15 - 1)
+
+
+def logit_codes(lowering: Lowering, logits: fx.Node) -> Codes:
+    """Return codes that hold the logits without loss to speak of.
+
+    32 bits with the scale of the sums where the model ends in a product, as classifiers do, 16 bits
+    where it ends in what has no wider form: a table, a softmax or a norm.
+
+    Args:
+        lowering: The lowering.
+        logits: The output.
+    """
+    node = logits
+    while node.meta["kind"] in LAYOUT_KINDS:
+        node = args_of(node)[0]
+    try:
+        largest = _largest(lowering, node)
+        if largest is None:
+            return replace(_INT32, scale=_scale(lowering, node))
+        return replace(_INT16, scale=max(largest, 1e-30) / _INT16.highest)
+    except (CannotLowerError, ValueError):
+        return _INT32  # the lowering of the operator says what is wrong
+
+
+def _scale(lowering: Lowering, node: fx.Node) -> float:
+    kind = node.meta["kind"]
+    if kind in ("conv1d", "conv2d", "linear"):
+        return float(lowering.weight(node, 1)[1].max()) * lowering.operand(node, 0).codes.scale
+    sums = sums_of(lowering, node)
+    if sums is not None:
+        return sums.scale
+    inputs = [lowering.format_of(argument) for argument in node.all_input_nodes]
+    scales = [codes.scale for codes in inputs if codes is not None]
+    return math.prod(scales) if kind == "mul" else min(scales, default=1.0) / 2**_MORE_BITS
+
+
+def _largest(lowering: Lowering, node: fx.Node) -> float | None:
+    """Return a bound of an operator's magnitude that has no form of 32 bits; None for others."""
+    kind, arguments = node.meta["kind"], args_of(node)
+    is_number = kind in ("add", "mul") and not isinstance(arguments[1], fx.Node)
+    if kind in KINDS or (is_number and sums_of(lowering, node) is None):
+        return float(table_values(lowering, node).abs().max())
+    if kind == "softmax":
+        return 1.0
+    if kind not in ("group_norm", "layer_norm", "rms_norm"):
+        return None
+    gamma, beta = lowering.parameter(node, 2), None
+    if kind != "rms_norm":
+        beta = lowering.parameter(node, 3)
+    largest = 1.0 if gamma is None else float(gamma.abs().max())
+    # No normalised value is beyond the root of how many there are.
+    return largest * math.sqrt(math.prod(node.meta["shape"][1:])) + (
+        0.0 if beta is None else float(beta.abs().max())
+    )

@@ -1,0 +1,78 @@
+"""Weights and biases of products with constant weights, in integers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor, fx
+
+from hybridquant.lower.errors import CannotLowerError
+from hybridquant.lower.int_graph import Codes
+from hybridquant.lower.lowering import Lowering
+
+_LARGEST_BIAS = 2**30
+_INT32 = 2**31
+_INT47 = 2**47
+
+
+@dataclass(frozen=True)
+class Weights:
+    """Weights of a convolution or linear layer.
+
+    Args:
+        codes: int8 [out_channels, ...].
+        scales: Of each output channel, float64.
+        bias: Of each output channel, float64.
+    """
+
+    codes: Tensor
+    scales: Tensor
+    bias: Tensor
+
+
+def weights_of(lowering: Lowering, node: fx.Node) -> Weights:
+    """Return the weights of a convolution or linear layer.
+
+    Raises:
+        CannotLowerError: If its weight is not quantized symmetrically to at most 8 bits.
+    """
+    codes, scales = lowering.weight(node, 1)
+    bias = lowering.parameter(node, 2)
+    return Weights(codes, scales, torch.zeros_like(scales) if bias is None else bias)
+
+
+def bias_codes(weights: Weights, x: Codes) -> tuple[Weights, Tensor]:
+    """Return the weights, and the biases in steps of their products with ``x``, int32.
+
+    Where a bias has more than 2^30 steps, as in channels that hardly depend on their inputs, the
+    channel's weights are rounded to a scale with which it has 2^30.
+    """
+    steps = weights.bias.abs() / (weights.scales * x.scale)
+    coarser = (steps / _LARGEST_BIAS).clamp(min=1)
+    if bool((coarser > 1).any()):
+        sizes = [-1] + [1] * (weights.codes.ndim - 1)
+        codes = torch.round(weights.codes / coarser.reshape(sizes)).to(torch.int8)
+        weights = replace(weights, codes=codes, scales=weights.scales * coarser)
+    return weights, torch.round(weights.bias / (weights.scales * x.scale)).to(torch.int32)
+
+
+def check_sums(weights: Weights, bias: Tensor, x: Codes, offsets: Tensor | None = None) -> None:
+    """Check that sums stay within 32 bits; with 16-bit codes of ``x``, within 47.
+
+    Args:
+        weights: The weights.
+        bias: Codes of the bias.
+        x: Codes of what is multiplied.
+        offsets: Further numbers that are added to a channel's sum, [out_channels, ...].
+
+    Raises:
+        CannotLowerError: If they may not.
+    """
+    largest = weights.codes.long().abs().flatten(1).sum(1) * x.magnitude + bias.long().abs()
+    if offsets is not None:
+        largest = largest + offsets.long().abs().flatten(1).sum(1)
+    limit = _INT32 if x.dtype in ("uint8", "int8") else _INT47
+    if int(largest.max()) >= limit:
+        msg = f"its sums may reach {int(largest.max())}, beyond {limit}; use fewer bits"
+        raise CannotLowerError(msg)
