@@ -13,3 +13,24 @@ set_target_properties(hybridquant_run PROPERTIES OUTPUT_NAME hybridquant-run)
 target_include_directories(hybridquant_run SYSTEM PRIVATE "${HYBRIDQUANT_JSON_DIR}")
 target_link_libraries(hybridquant_run PRIVATE hybridquant_images hybridquant_warnings)
 install(TARGETS hybridquant_run RUNTIME DESTINATION bin COMPONENT runner)
+
+# The library for programs of others: C calls, and nothing else is seen from outside.
+add_library(hybridquant_c SHARED csrc/runtime/hybridquant_c.cpp)
+set_target_properties(hybridquant_c PROPERTIES
+  OUTPUT_NAME hybridquant_runtime
+  EXPORT_NAME runtime
+  VERSION "${HYBRIDQUANT_VERSION}"
+  SOVERSION 1 # HYBRIDQUANT_API_VERSION
+  PUBLIC_HEADER csrc/runtime/hybridquant.h
+  LINK_DEPENDS "${PROJECT_SOURCE_DIR}/csrc/runtime/hybridquant.map")
+target_compile_definitions(hybridquant_c PRIVATE HYBRIDQUANT_VERSION="${HYBRIDQUANT_VERSION}")
+target_include_directories(hybridquant_c INTERFACE $<INSTALL_INTERFACE:include>)
+target_link_options(hybridquant_c PRIVATE
+  "LINKER:--version-script=${PROJECT_SOURCE_DIR}/csrc/runtime/hybridquant.map")
+target_link_libraries(hybridquant_c PRIVATE hybridquant_preprocessing hybridquant_warnings)
+install(TARGETS hybridquant_c EXPORT hybridquant
+  LIBRARY DESTINATION lib COMPONENT embedding
+  NAMELINK_COMPONENT embedding
+  PUBLIC_HEADER DESTINATION include COMPONENT embedding)
+install(EXPORT hybridquant NAMESPACE hybridquant:: FILE hybridquant-config.cmake
+  DESTINATION lib/cmake/hybridquant COMPONENT embedding)
