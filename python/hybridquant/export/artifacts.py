@@ -18,13 +18,14 @@ class ArtifactFolder:
     """Collects files in a temporary folder and moves them into place at the end.
 
     Used as a context manager: when the block ends well, every file written below ``staging`` is
-    renamed into ``target`` (files already there under other names stay); when it ends with an
-    error or an interruption, nothing of it is left. That ``target`` can be written is checked on
-    entry, before any work is done.
+    renamed into ``target``; when it ends with an error or an interruption, nothing of it is left.
+    Files already in ``target`` under other names stay, those of ``names`` go: where the block did
+    not write one, it would be taken for a part of what it wrote. That ``target`` can be written is
+    checked on entry, before any work is done.
 
     Args:
         target: The folder to fill; made when missing.
-        names: Files that will be written, as far as they are known before the work.
+        names: Files that may be written, as far as they are known before the work.
 
     Raises:
         OSError: On entry, if ``target`` is a file, cannot be made or written, or holds a folder
@@ -85,8 +86,11 @@ class ArtifactFolder:
         with _uninterrupted():
             try:
                 if kind is None:
-                    for file in sorted(self.staging.iterdir()):
+                    files = sorted(self.staging.iterdir())
+                    for file in files:
                         file.replace(self.target / file.name)
+                    for name in set(self._names) - {file.name for file in files}:
+                        (self.target / name).unlink(missing_ok=True)
                     self._made = []
             finally:
                 shutil.rmtree(self.staging, ignore_errors=True)

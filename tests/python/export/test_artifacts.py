@@ -30,6 +30,20 @@ def test_files_arrive_together_and_others_stay(tmp_path: Path) -> None:
     ]
 
 
+def test_files_of_an_earlier_run_go(tmp_path: Path) -> None:
+    for name in ("a", "b", "mine"):
+        (tmp_path / name).write_text("old")
+    with pytest.raises(ValueError), ArtifactFolder(tmp_path, ["a", "b"]):
+        raise ValueError
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "b", "mine"]
+    with ArtifactFolder(tmp_path, ["a", "b", "c"]) as out:
+        out.write_text("a", "new")
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {
+        "a": "new",
+        "mine": "old",
+    }
+
+
 @pytest.mark.parametrize("error", [KeyboardInterrupt, ValueError])
 def test_nothing_is_left_after_an_error(tmp_path: Path, error: type[BaseException]) -> None:
     def fail_halfway() -> None:
