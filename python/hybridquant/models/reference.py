@@ -22,8 +22,9 @@ class ReferenceModel:
         name: The architecture and the data it was trained on, e.g. ``efficientvit_b0.imagenette``.
         card: Its facts: ``model``, ``library`` and, where it has any, ``model_options``
             (architecture), ``origin``, ``training``, ``licence``, ``classes``, ``top1_val``
-            (share) on ``top1_images`` images, ``parameters``, ``sha256`` of the weights, and the
-            fields of ``DataConfig``.
+            (share) on ``top1_images`` images and, where it was measured on others too,
+            ``top1_elsewhere``, ``parameters``, ``sha256`` of the weights, and the fields of
+            ``DataConfig``.
         weights: The safetensors file.
     """
 
