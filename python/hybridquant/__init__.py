@@ -12,7 +12,7 @@ with one_sentence_under_python_m():
     from hybridquant.calibration import Calibration
     from hybridquant.capture import FloatGraph, capture
     from hybridquant.data import DataConfig, ImageData, load_data
-    from hybridquant.engine import IntegerModel, IntegerModule
+    from hybridquant.engine import IntegerModel, IntegerModule, verify
     from hybridquant.export import load_torchscript, save_torchscript
     from hybridquant.models import LoadedModel, default_model_name, list_models, load_model
     from hybridquant.ops import build_info, dequantize_affine, fake_quant_affine, quantize_affine
@@ -58,4 +58,5 @@ __all__ = [
     "quantize_affine",
     "save_torchscript",
     "to_integer",
+    "verify",
 ]
