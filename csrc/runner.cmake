@@ -11,6 +11,7 @@ target_link_libraries(hybridquant_images
 add_executable(hybridquant_run csrc/runner/main.cpp csrc/runner/options.cpp csrc/runner/report.cpp)
 set_target_properties(hybridquant_run PROPERTIES OUTPUT_NAME hybridquant-run)
 target_include_directories(hybridquant_run SYSTEM PRIVATE "${HYBRIDQUANT_JSON_DIR}")
+target_compile_options(hybridquant_run PRIVATE $<$<CONFIG:Release>:-Os>)
 target_link_libraries(hybridquant_run PRIVATE hybridquant_images hybridquant_warnings)
 install(TARGETS hybridquant_run RUNTIME DESTINATION bin COMPONENT runner)
 
