@@ -70,6 +70,14 @@ def _taps(name: str, size: str) -> dict[str, Constant]:
 _FORM: Mapping[str, Attribute] = {
     "form": Choice("softmax form", ("table", "linear", "polynomial", "shift"))
 }
+_JOIN = Op(
+    _XY,
+    {"m": Wholes(1 - 2**31, 2**31 - 1, 2), "shift": _SHIFT},
+    {},
+    shapes.broadcast,
+    _WIDE,
+)
+_REDUCTION = Op(_X, {"axes": Wholes(0, 5), "keepdim": Flag(), **_R}, {}, shapes.mean)
 _EXPONENTIALS = {"table": Constant(("int32", "int64"), ("entries",), 0, 2**61 - 1)}
 _NORM: Mapping[str, Attribute] = {
     "is_centred": Flag(),
@@ -80,7 +88,7 @@ _NORM: Mapping[str, Attribute] = {
 
 OPS: dict[str, Op] = {
     "channel_table": Op(
-        _IMAGE, {}, {"table": Constant(("output",), ("channels", "codes"))}, dtypes=("uint8",)
+        (("images", "channels", "*"),), {}, {"table": Constant(("output",), ("channels", "codes"))}
     ),
     "conv2d": Op(
         _IMAGE,
@@ -103,13 +111,9 @@ OPS: dict[str, Op] = {
     "matmul_sums": Op(_MATRICES, {}, {}, shapes.matmul, _ANY, zero_point=0),
     "mul": Op(_XY, _R, {}, shapes.broadcast, _WIDE),
     "div": Op(_XY, {"m": Whole(0, 2**15 - 1), "shift": Whole(0, 30)}, {}, shapes.broadcast, _ANY),
-    "add": Op(
-        _XY,
-        {"m": Wholes(1 - 2**31, 2**31 - 1, 2), "shift": _SHIFT},
-        {},
-        shapes.broadcast,
-        _WIDE,
-    ),
+    "add": _JOIN,
+    "maximum": _JOIN,
+    "minimum": _JOIN,
     "add_constant": Op(
         _X,
         {"offset": Whole(1 - 2**62, 2**62 - 1)},
@@ -134,7 +138,9 @@ OPS: dict[str, Op] = {
         shapes.group_norm,
     ),
     "l2_norm": Op((("*", "row"),), {"epsilon": _EPSILON, "shift": _SHIFT}, _affine("row")),
-    "mean": Op(_X, {"axes": Wholes(0, 5), "keepdim": Flag(), **_R}, {}, shapes.mean),
+    "mean": _REDUCTION,
+    "amax": _REDUCTION,
+    "amin": _REDUCTION,
     "avg_pool2d": Op(_IMAGE, _WINDOW, _multipliers("window"), shapes.avg_pool2d),
     "max_pool2d": Op(_IMAGE, _WINDOW, {}, shapes.max_pool2d, keeps=_CODES),
     "resize_bilinear": Op(

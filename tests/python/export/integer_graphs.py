@@ -75,6 +75,7 @@ FUNCTIONS = {
     "attention": attention,
     "place": lambda m, x: (x + m.place) * x.sigmoid(),
     "pools": lambda _, x: F.max_pool2d(x, 3, 2, 1) - F.avg_pool2d(x, 3, 2, 1),
+    "extremes": lambda _, x: torch.maximum(x.amax(2), torch.minimum(x.amin(3), x[:, :, 0])),
     "pieces": lambda _, x: torch.cat([x, F.pad(x.sigmoid(), (1, 0), value=0.7)[..., :8]], 1),
     "roll": lambda _, x: x.roll((1, 2), (2, 3)).mean((2, 3)),
     "expand": lambda _, x: x[:, :1].expand(-1, 3, -1, -1) * 1.5,
