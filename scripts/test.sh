@@ -26,7 +26,7 @@ ctest --preset dev --output-on-failure | tee build/ctest.log
 
 say "Python tests"
 status=0
-python -m pytest "$@" | tee build/pytest.log || status=$?
+HYBRIDQUANT_BUILD="$root/build/dev" python -m pytest "$@" | tee build/pytest.log || status=$?
 
 say "summaries"
 grep -E 'tests passed|Total Test time' build/ctest.log

@@ -138,11 +138,13 @@ ExitCode run(const Options& options) {
     complain(error.what());
     return kBadModel;
   }
-  const ExitCode code = run_images(*runner, options);
-  if (!options.shows_memory) return code;
+  return run_images(*runner, options);
+}
+
+ExitCode print_memory(const Options& options) {
   if (const std::optional<std::int64_t> bytes = peak_bytes()) {
     std::cout << memory_text(options, *bytes);
-    return code;
+    return kDone;
   }
   complain("--memory must find VmHWM in /proc/self/status, and does not");
   return kBadArguments;
@@ -162,7 +164,8 @@ int main(std::span<char*> arguments) {
     std::cout << "hybridquant-run " << info.version << " (" << info.isa << ")\n";
   }
   const bool is_done = options.shows_help || options.shows_version;
-  const ExitCode code = is_done ? kDone : run(options);
+  ExitCode code = is_done ? kDone : run(options);
+  if (options.shows_memory) code = std::max(code, print_memory(options));
   if (std::cout.flush()) return code;
   complain("standard output must take the results, and does not");
   return std::max(code, kBadImage);
