@@ -1,7 +1,7 @@
 """The command line, ``hybridquant COMMAND``: one command a file in this folder.
 
-Exit codes: 0 done; 1 the command failed (one sentence on standard error says why); 2 wrong usage
-(argparse); 70 a defect in hybridquant itself; 130 interrupted.
+Exit codes: 0 done; 1 the command failed, or a check did not hold (one sentence on standard error
+says why); 2 wrong usage (argparse); 70 a defect in hybridquant itself; 130 interrupted.
 """
 
 from __future__ import annotations
@@ -33,6 +33,21 @@ _INPUT_ERRORS = (
 Say = Callable[[str], None]
 
 
+class CheckFailedError(Exception):
+    """A check that does not hold: its result is printed all the same.
+
+    Args:
+        sentence: What must hold, and what was found.
+        text: The result for a person.
+        data: The result as plain data for ``--json``.
+    """
+
+    def __init__(self, sentence: str, text: str, data: Any) -> None:
+        super().__init__(sentence)
+        self.text = text
+        self.data = data
+
+
 class Command(Protocol):
     """A sub-command."""
 
@@ -50,6 +65,9 @@ class Command(Protocol):
 
         Returns:
             The text for a person, and the same as plain data for ``--json``.
+
+        Raises:
+            CheckFailedError: If what the command checks does not hold.
         """
 
 
@@ -64,8 +82,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     args = _parser().parse_args(argv)
     try:
-        text, data = args.command.run(args, _be_silent if args.json else _print)
-        _print(json.dumps(data, indent=2, allow_nan=False) if args.json else text)
+        _show(args, *args.command.run(args, _be_silent if args.json else _print))
+    except CheckFailedError as failure:
+        _show(args, failure.text, failure.data)
+        _complain(str(failure), args)
+        return EXIT_FAILED
     except KeyboardInterrupt:
         _complain("interrupted; nothing was written", args)
         return EXIT_INTERRUPTED
@@ -98,6 +119,10 @@ def _parser() -> argparse.ArgumentParser:
         sub.add_argument("--debug", action="store_true", help="show the trace-back of an error")
         sub.set_defaults(command=command)
     return parser
+
+
+def _show(args: argparse.Namespace, text: str, data: Any) -> None:
+    _print(json.dumps(data, indent=2, allow_nan=False) if args.json else text)
 
 
 def _print(text: str) -> None:

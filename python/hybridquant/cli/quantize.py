@@ -6,45 +6,50 @@ import argparse
 import hashlib
 import math
 import time
+from collections.abc import Callable
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from hybridquant.cli import COMMANDS, Say
 from hybridquant.cli.arguments import add_model, add_run, path, positive_int, set_threads
+from hybridquant.cli.integers import add_integer, integer_metrics, lower_for
 from hybridquant.cli.subject import (
     describe_float,
     describe_model,
     labelled,
     load_subject,
-    run_over,
     versions,
 )
-from hybridquant.data import load_data
+from hybridquant.cli.summary import summary
+from hybridquant.data import ImageData, load_data
+from hybridquant.engine import IntegerModel
 from hybridquant.export import ArtifactFolder, save_torchscript
+from hybridquant.models import LoadedModel
 from hybridquant.pipeline import quantize
-from hybridquant.recipe import load_recipe, recipe_to_yaml
+from hybridquant.quant_graph import QuantGraph
+from hybridquant.recipe import Recipe, load_recipe, recipe_to_yaml
 from hybridquant.report import (
-    Coverage,
     Predictions,
     coverage,
     fidelity,
     float_bytes,
-    format_table,
     packed_bytes,
+    predict,
 )
 
 MODEL_FILE, RECIPE_FILE, METRICS_FILE = "model.fakequant.pt", "recipe.yaml", "metrics.json"
-FILES = (MODEL_FILE, RECIPE_FILE, METRICS_FILE)
+INTEGER_FILE, SCRIPT_FILE = "model.hq.safetensors", "model.int8.pt"
+FILES = (MODEL_FILE, INTEGER_FILE, SCRIPT_FILE, RECIPE_FILE, METRICS_FILE)
 
 
 @COMMANDS.register("quantize")
 class QuantizeCommand:
     """Quantize a model and write it with its figures."""
 
-    help = "quantize a model, compare it with its float original, write TorchScript"
+    help = "quantize a model, compare it with its float original, write the files"
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         """Declare MODEL, the recipe, the data and the output folder."""
@@ -63,98 +68,101 @@ class QuantizeCommand:
             "--images", type=positive_int, metavar="N", help="calibration images; default all"
         )
         parser.add_argument("--out", required=True, type=path, metavar="DIR", help="output folder")
+        add_integer(parser)
         add_run(parser)
 
     def run(self, args: argparse.Namespace, say: Say) -> tuple[str, Any]:
         """Return the table of figures and the content of metrics.json."""
         recipe = load_recipe(args.recipe)
-        recipe_text = recipe_to_yaml(recipe)
         set_threads(args.threads)
         torch.manual_seed(args.seed)
         with ArtifactFolder(args.out, FILES) as out:
             model = load_subject(args)
             calib = load_data(args.calib, model.data_config, num_images=args.images, seed=args.seed)
             test = labelled(args.eval, model) if args.eval else None
-            shown = test or calib
-            original = run_over(model.module, shown, args.batch_size, "evaluate float32")
-            say(describe_float(model, original, test))
+            measure = _Measure(args, model, test or calib)
+            say(describe_float(model, measure.original, test))
             start = time.perf_counter()
             graph = quantize(model.module, calib, recipe, batch_size=args.batch_size)
             seconds = time.perf_counter() - start
             example = next(iter(calib.batches(2)))[0]
-            save_torchscript(
-                graph, out.staging / MODEL_FILE, example, describe_model(model, recipe)
-            )
-            quantized = run_over(graph, shown, args.batch_size, "evaluate quantized")
+            about = describe_model(model, recipe)
+            save_torchscript(graph, out.staging / MODEL_FILE, example, about)
+            integer, float_operators = lower_for(args, graph, model, recipe)
+            if integer is not None:
+                integer.save(out.staging / INTEGER_FILE)
+                integer.save_torchscript(out.staging / SCRIPT_FILE, about)
             metrics = {
-                "model": model.name,
-                "random_weights": model.is_random,
-                "recipe": recipe.name,
-                "recipe_sha256": hashlib.sha256(recipe_text.encode()).hexdigest(),
-                "seed": args.seed,
-                "batch_size": args.batch_size,
-                "threads": torch.get_num_threads(),
-                "images": calib.num_images,
-                "data_sha256": calib.sha256,
-                "eval_images": test.num_images if test else 0,
-                "eval_sha256": test.sha256 if test else None,
-                **_figures(original, quantized, is_labelled=test is not None),
+                **_job(args, model, recipe, calib, test),
+                **measure.figures(graph, integer),
+                **integer_metrics(integer, float_operators),
                 "model_bytes": packed_bytes(graph),
                 "float_bytes": float_bytes(model.module),
                 "coverage": asdict(coverage(graph)),
                 "seconds": round(seconds, 3),
-                "versions": versions(),
             }
-            out.write_text(RECIPE_FILE, recipe_text)
+            out.write_text(RECIPE_FILE, recipe_to_yaml(recipe))
             out.write_json(METRICS_FILE, metrics)
-        return _summary(metrics, args.out), metrics
+            written = [args.out / name for name in FILES if (out.staging / name).exists()]
+        return summary(metrics, written), metrics
 
 
-def _figures(original: Predictions, quantized: Predictions, is_labelled: bool) -> dict[str, Any]:
-    close = fidelity(original, quantized)
+def _job(
+    args: argparse.Namespace,
+    model: LoadedModel,
+    recipe: Recipe,
+    calib: ImageData,
+    test: ImageData | None,
+) -> dict[str, Any]:
+    """Return what metrics.json says of the job itself."""
     return {
-        "fp32_top1": round(original.top1, 6) if is_labelled else None,
-        "top1": round(quantized.top1, 6) if is_labelled else None,
-        "agreement": round(close.agreement, 6),
-        # JSON has no infinity: null says that the logits are equal.
-        "sqnr_db": round(close.sqnr_db, 4) if math.isfinite(close.sqnr_db) else None,
-        "kl": round(close.kl, 6),
+        "model": model.name,
+        "random_weights": model.is_random,
+        "recipe": recipe.name,
+        "recipe_sha256": hashlib.sha256(recipe_to_yaml(recipe).encode()).hexdigest(),
+        "seed": args.seed,
+        "batch_size": args.batch_size,
+        "threads": torch.get_num_threads(),
+        "images": calib.num_images,
+        "data_sha256": calib.sha256,
+        "eval_images": test.num_images if test else 0,
+        "eval_sha256": test.sha256 if test else None,
+        "versions": versions(),
     }
 
 
-def _summary(metrics: dict[str, Any], out: Path) -> str:
-    """Return the table and the paths of what was written."""
-    header = ["model", "top-1 %", "agreement %", "SQNR dB", "bytes", "seconds"]
-    float_row = ["float32", _percent(metrics["fp32_top1"]), "", "", metrics["float_bytes"], ""]
-    quantized_row = [
-        metrics["recipe"],
-        _percent(metrics["top1"]),
-        _percent(metrics["agreement"]),
-        "equal" if metrics["sqnr_db"] is None else f"{metrics['sqnr_db']:.1f}",
-        metrics["model_bytes"],
-        f"{metrics['seconds']:.1f}",
-    ]
-    where = (
-        f"{metrics['eval_images']} evaluation images"
-        if metrics["eval_images"]
-        else f"the {metrics['images']} calibration images (no --eval)"
-    )
-    files = [f"  {out / name}" for name in FILES]
-    cover = Coverage(metrics["coverage"]["quantized"], metrics["coverage"]["float"])
-    return "\n".join(
-        [
-            "",
-            format_table(header, [float_row, quantized_row]),
-            "",
-            f"Measured on {where}; calibrated on {metrics['images']} images, seed "
-            f"{metrics['seed']}, {metrics['threads']} threads.",
-            f"Operators {cover}.",
-            "Bytes are weights at their bit widths; the operators run in float here (simulation).",
-            "Written:",
-            *files,
-        ]
-    )
+class _Measure:
+    """Runs models over the images that figures are measured on."""
 
+    def __init__(self, args: argparse.Namespace, model: LoadedModel, shown: ImageData) -> None:
+        self.shown, self.batch_size = shown, args.batch_size
+        self.is_labelled = args.eval is not None
+        self.original = self.run(model.module, "evaluate float32")
 
-def _percent(share: float | None) -> str:
-    return "-" if share is None else f"{100 * share:.2f}"
+    def run(self, model: Callable[[Tensor], Any], what: str) -> Predictions:
+        """Return what ``model`` says about the images."""
+        return predict(model, self.shown, batch_size=self.batch_size, what=what)
+
+    def figures(self, graph: QuantGraph, integer: IntegerModel | None) -> dict[str, Any]:
+        """Return how good both models are beside the original; null where there is none."""
+        quantized = self.run(graph, "evaluate quantized")
+        exact = self.run(integer, "evaluate integer") if integer else None
+        return {
+            "fp32_top1": round(self.original.top1, 6) if self.is_labelled else None,
+            **self.beside(self.original, quantized),
+            **{f"integer_{key}": x for key, x in self.beside(self.original, exact).items()},
+            "integer_fakequant_agreement": self.beside(quantized, exact)["agreement"],
+        }
+
+    def beside(self, original: Predictions, other: Predictions | None) -> dict[str, float | None]:
+        """Return the figures of ``other``, and how close it is to ``original``."""
+        if other is None:
+            return dict.fromkeys(("top1", "agreement", "sqnr_db", "kl"))
+        close = fidelity(original, other)
+        return {
+            "top1": round(other.top1, 6) if self.is_labelled else None,
+            "agreement": round(close.agreement, 6),
+            # JSON has no infinity: null says that the logits are equal.
+            "sqnr_db": round(close.sqnr_db, 4) if math.isfinite(close.sqnr_db) else None,
+            "kl": round(close.kl, 6),
+        }

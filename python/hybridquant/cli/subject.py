@@ -3,25 +3,78 @@
 from __future__ import annotations
 
 import argparse
-import math
 import platform
 import sys
-from dataclasses import asdict
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from torch import nn
+import torch
+from torch import Tensor
 
-from hybridquant.data import ImageData, load_data
+from hybridquant.data import DataConfig, ImageData, load_data
+from hybridquant.engine import IntegerModel
+from hybridquant.export import load_torchscript
 from hybridquant.models import LoadedModel, load_model
 from hybridquant.models.zoo import ZOOS
 from hybridquant.recipe import Recipe
-from hybridquant.report import Predictions, predict
+from hybridquant.report import Predictions
 
 # Measured accuracy further than this from the card's is worth a warning (a two-sided normal
 # deviate of 4 happens by chance once in 16,000 times): usually the preprocessing is wrong.
 _ALARM_SIGMAS = 4.0
+
+
+@dataclass(frozen=True)
+class ModelFile:
+    """A model of a file that ``hybridquant quantize`` wrote.
+
+    Args:
+        name: The file.
+        run: Maps images, or their bytes where it has ``takes_bytes``, to logits.
+        data_config: How photographs become its images.
+        classes: Names of its classes; None where unknown.
+    """
+
+    name: str
+    run: Callable[[Tensor], Any]
+    data_config: DataConfig
+    classes: tuple[str, ...] | None
+
+
+def file_of(args: argparse.Namespace, *suffixes: str) -> Path | None:
+    """Return the file that MODEL names by its suffix; None where it is a model's name.
+
+    Raises:
+        ValueError: If it is a file, and options that only go with a name are given.
+    """
+    file = Path(args.model)
+    if file.suffix not in suffixes:
+        return None
+    if args.checkpoint or args.pretrained:
+        msg = f"MODEL must be a name where --checkpoint or --pretrained is given, got {file}"
+        raise ValueError(msg)
+    return file
+
+
+def load_file(file: Path) -> ModelFile:
+    """Return the model of a file that ``hybridquant quantize`` wrote, TorchScript or integer.
+
+    Raises:
+        OSError: If the file does not exist or cannot be read.
+        ValueError: If it is none of ours, or damaged.
+    """
+    if file.suffix == ".safetensors":
+        model = IntegerModel.load(file, torch.get_num_threads())
+        return ModelFile(str(file), model, model.data_config, model.classes or None)
+    module, metadata = load_torchscript(file)
+    if "data_config" not in metadata:
+        msg = f"MODEL must be a file that hybridquant wrote, got {file} without metadata"
+        raise ValueError(msg)
+    config = DataConfig.from_mapping(metadata["data_config"])
+    return ModelFile(str(file), module, config, tuple(metadata["classes"] or ()) or None)
 
 
 def load_subject(args: argparse.Namespace) -> LoadedModel:
@@ -37,7 +90,7 @@ def load_subject(args: argparse.Namespace) -> LoadedModel:
 
 
 def labelled(
-    source: Path, model: LoadedModel, num_images: int | None = None, seed: int = 0
+    source: Path, model: LoadedModel | ModelFile, num_images: int | None = None, seed: int = 0
 ) -> ImageData:
     """Return labelled images for ``model``.
 
@@ -52,12 +105,6 @@ def labelled(
         seed=seed,
         require_labels=True,
     )
-
-
-def run_over(module: nn.Module, data: ImageData, batch_size: int, what: str) -> Predictions:
-    """Return what ``module`` says about all images of ``data``."""
-    total = math.ceil(data.num_images / batch_size)
-    return predict(module, data.batches(batch_size), what=what, total=total)
 
 
 def describe_float(model: LoadedModel, original: Predictions, test: ImageData | None) -> str:
