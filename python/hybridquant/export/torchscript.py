@@ -41,7 +41,7 @@ def save_torchscript(
         TypeError: If ``graph`` is no module or returns no tensor, or ``example`` is no float
             tensor.
         ValueError: If ``graph`` is in training mode, or ``example`` is empty, not finite, or of
-            another size than ``graph``.
+            another size than ``graph``, or the outputs for it are not finite.
         RuntimeError: If the traced module differs from ``graph``.
     """
     _check_graph(graph)
@@ -148,6 +148,14 @@ def _traced(graph: nn.Module, example: Tensor) -> torch.jit.ScriptModule:
         got = type(expected[0]).__name__
         msg = f"save_torchscript: graph must return one tensor, got {got}; wrap it in a module"
         raise TypeError(msg)
+    bad = sum(y.numel() - int(torch.isfinite(y).sum()) for y in expected)
+    if bad:
+        total = sum(y.numel() for y in expected)
+        msg = (
+            f"save_torchscript: graph must return finite numbers, got {bad} of {total} that are "
+            "not; a division by a quantized zero gives them"
+        )
+        raise ValueError(msg)
     traced = torch.jit.trace(graph, _resized(example, 2), check_trace=False)
     module: torch.jit.ScriptModule = torch.jit.script(
         _SizeChecked(traced, list(example.shape[1:])).eval()

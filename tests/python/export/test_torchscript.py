@@ -64,6 +64,16 @@ def test_a_graph_that_bakes_in_the_batch_is_refused(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_outputs_that_are_no_numbers_are_named(tmp_path: Path) -> None:
+    class Zeros(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return x / (x * 0)
+
+    with pytest.raises(ValueError, match="must return finite numbers, got 18 of 18 that are not"):
+        save_torchscript(Zeros().eval(), tmp_path / "m.pt", torch.ones(2, 3))
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize("shape", [(1, 3, 16, 17), (1, 4, 16, 16), (3, 16, 16), (0,)])
 def test_the_file_refuses_another_size(
     graph: QuantGraph, images: Tensor, tmp_path: Path, shape: tuple[int, ...]
