@@ -150,29 +150,27 @@ static inline void add_tap(Acc* __restrict acc, const X* __restrict x,
   }
 }
 
-// The weights as the inner loops read them; see widened_size.
-static void widen_weights(std::int16_t* __restrict to, const Conv2dArgs& args) {
-  const Conv2dShape& shape = args.shape;
-  const std::int64_t taps = num_taps(shape);
-  if (is_depthwise(shape)) {
-    for (std::int64_t tap = 0; tap < taps; ++tap) {
-      for (std::int64_t c = 0; c < shape.out_channels; ++c) {
-        to[tap * shape.out_channels + c] = args.weights[c * taps + tap];
-      }
+// [taps, out_channels] from [out_channels, taps].
+static void widen_depthwise(std::int16_t* __restrict to, const Conv2dArgs& args) {
+  const std::int64_t taps = num_taps(args.shape);
+  for (std::int64_t tap = 0; tap < taps; ++tap) {
+    for (std::int64_t c = 0; c < args.shape.out_channels; ++c) {
+      to[tap * args.shape.out_channels + c] = args.weights[c * taps + tap];
     }
-    return;
   }
-  const std::int64_t outputs = shape.out_channels / shape.groups;
-  const std::int64_t depth = conv2d_depth(shape);
-  const std::int64_t used = taps * (shape.in_channels / shape.groups);
-  const std::int8_t* __restrict weights = args.weights;
-  for (std::int64_t group = 0; group < shape.groups; ++group) {
-    for (std::int64_t j = 0; j < padded(outputs, kGemmTile); ++j, to += depth) {
-      const std::int64_t count = j < outputs ? used : 0;
-      for (std::int64_t k = 0; k < count; ++k) to[k] = weights[k];
-      for (std::int64_t k = count; k < depth; ++k) to[k] = 0;
-      weights += count;
-    }
+}
+
+// The weights of the outputs [first, first + count), rows padded with zeros to the depth, and zero
+// rows up to a whole tile.
+static void widen_outputs(std::int16_t* __restrict to, const Conv2dArgs& args, std::int64_t first,
+                          std::int64_t count) {
+  const std::int64_t depth = conv2d_depth(args.shape);
+  const std::int64_t used = num_taps(args.shape) * (args.shape.in_channels / args.shape.groups);
+  const std::int8_t* __restrict weights = args.weights + first * used;
+  for (std::int64_t j = 0; j < padded(count, kGemmTile); ++j, to += depth, weights += used) {
+    const std::int64_t length = j < count ? used : 0;
+    for (std::int64_t k = 0; k < length; ++k) to[k] = weights[k];
+    for (std::int64_t k = length; k < depth; ++k) to[k] = 0;
   }
 }
 
@@ -201,40 +199,60 @@ static void conv2d_depthwise(const Conv2dArgs& args, const PixelBlock& block) {
   }
 }
 
+// The outputs [first, first + count) of one group, whose weights are widened at the start of the
+// scratch.
 template <typename X, typename Acc>
-static void conv2d_dense(const Conv2dArgs& args, const PixelBlock& block) {
+static void conv2d_dense(const Conv2dArgs& args, const PixelBlock& block, std::int64_t first,
+                         std::int64_t count) {
   const Conv2dShape& shape = args.shape;
   const std::int64_t channels = shape.in_channels / shape.groups;
-  const std::int64_t outputs = shape.out_channels / shape.groups;
+  const std::int64_t channel = first / (shape.out_channels / shape.groups) * channels;
   const std::int64_t depth = conv2d_depth(shape);
-  const auto* const widened = static_cast<const std::int16_t*>(args.scratch);
+  const auto* const weights = static_cast<const std::int16_t*>(args.scratch);
   auto* const panel = static_cast<std::int16_t*>(args.scratch) + widened_size(shape);
+  for (std::int64_t i = 0; i < block.count; ++i) {
+    gather_window<X>(panel + i * depth, args, block.pixels[i], channel, channels, depth);
+  }
   Acc acc[kGemmRows * kGemmColumns];
-  for (std::int64_t group = 0; group < shape.groups; ++group) {
-    for (std::int64_t i = 0; i < block.count; ++i) {
-      gather_window<X>(panel + i * depth, args, block.pixels[i], group * channels, channels, depth);
-    }
-    const std::int16_t* const weights = widened + group * padded(outputs, kGemmTile) * depth;
-    for (std::int64_t j = 0; j < outputs; j += kGemmColumns) {
-      const std::int64_t count = outputs - j < kGemmColumns ? outputs - j : kGemmColumns;
-      start_block(acc, args, block, group * outputs + j, count);
-      add_products<std::int32_t>(acc, panel, weights + j * depth, block.count, count, depth,
-                                 ConvTypes<X>::kChunk);
-      store_block(args, acc, block, group * outputs + j, count);
-    }
+  for (std::int64_t j = 0; j < count; j += kGemmColumns) {
+    const std::int64_t columns = count - j < kGemmColumns ? count - j : kGemmColumns;
+    start_block(acc, args, block, first + j, columns);
+    add_products<std::int32_t>(acc, panel, weights + j * depth, block.count, columns, depth,
+                               ConvTypes<X>::kChunk);
+    store_block(args, acc, block, first + j, columns);
+  }
+}
+
+// Calls visit(block) for the pixels of the rows [begin, end) of y.
+template <typename Visit>
+static void for_each_block(const Conv2dShape& shape, std::int64_t begin, std::int64_t end,
+                           Visit visit) {
+  const std::int64_t stop = end * shape.out_width;
+  for (std::int64_t i = begin * shape.out_width; i < stop; i += kGemmRows) {
+    visit(find_pixels(shape, i, stop));
   }
 }
 
 template <typename X, typename Acc>
 static void conv2d_rows(const Conv2dArgs& args, std::int64_t begin, std::int64_t end) {
-  widen_weights(static_cast<std::int16_t*>(args.scratch), args);
-  const std::int64_t stop = end * args.shape.out_width;
-  for (std::int64_t i = begin * args.shape.out_width; i < stop; i += kGemmRows) {
-    const PixelBlock block = find_pixels(args.shape, i, stop);
-    if (is_depthwise(args.shape)) {
-      conv2d_depthwise<X, Acc>(args, block);
-    } else {
-      conv2d_dense<X, Acc>(args, block);
+  const Conv2dShape& shape = args.shape;
+  auto* const widened = static_cast<std::int16_t*>(args.scratch);
+  if (is_depthwise(shape)) {
+    widen_depthwise(widened, args);
+    for_each_block(shape, begin, end,
+                   [&](const PixelBlock& block) { conv2d_depthwise<X, Acc>(args, block); });
+    return;
+  }
+  const std::int64_t outputs = shape.out_channels / shape.groups;
+  const std::int64_t step = widened_outputs(shape);
+  for (std::int64_t group = 0; group < shape.groups; ++group) {
+    for (std::int64_t j = 0; j < outputs; j += step) {
+      const std::int64_t count = outputs - j < step ? outputs - j : step;
+      const std::int64_t first = group * outputs + j;
+      widen_outputs(widened, args, first, count);
+      for_each_block(shape, begin, end, [&](const PixelBlock& block) {
+        conv2d_dense<X, Acc>(args, block, first, count);
+      });
     }
   }
 }

@@ -60,11 +60,21 @@ struct Conv2dArgs {
                 kGemmDepth);
 }
 
+// Outputs of a group whose weights are widened at a time: all where they are few, else a whole
+// number of blocks whose weights fit into a second-level cache.
+[[maybe_unused]] static inline std::int64_t widened_outputs(const Conv2dShape& shape) {
+  constexpr std::int64_t kMostElements = std::int64_t{1} << 16;
+  const std::int64_t outputs = padded(shape.out_channels / shape.groups, kGemmTile);
+  const std::int64_t blocks = kMostElements / (conv2d_depth(shape) * kGemmColumns);
+  const std::int64_t most = (blocks < 1 ? 1 : blocks) * kGemmColumns;
+  return outputs < most ? outputs : most;
+}
+
 // Elements of the weights as the inner loops read them, in int16: [taps, out_channels] where
-// is_depthwise, else [groups, outputs of a group padded to kGemmTile, depth].
+// is_depthwise, else [widened_outputs, depth] of one group.
 [[maybe_unused]] static inline std::int64_t widened_size(const Conv2dShape& shape) {
   if (is_depthwise(shape)) return num_taps(shape) * shape.out_channels;
-  return shape.groups * padded(shape.out_channels / shape.groups, kGemmTile) * conv2d_depth(shape);
+  return widened_outputs(shape) * conv2d_depth(shape);
 }
 
 // Elements of the codes under the windows of a block of pixels.

@@ -63,6 +63,8 @@ inline std::vector<Conv2dShape> conv_shapes() {
       shape_of(1, 6, 6, 5, 3, 1, {2, 5, 1, 1, 4}),  // windows that miss the image
       shape_of(1, 16, 16, 3, 20, 1, {8, 8, 8, 1, 0}),
       shape_of(1, 2, 2, 100, 2, 1, {3, 3, 1, 1, 1}),
+      shape_of(1, 2, 3, 600, 200, 1, {1, 1, 1, 1, 0}),  // weights widened in parts
+      shape_of(1, 1, 2, 1201 * 2, 2 * 70, 2, {1, 1, 1, 1, 0}),
       shape_of(1, 5, 5, 8, 8, 2, {3, 3, 1, 1, 1}),
       shape_of(1, 5, 5, 6, 9, 3, {1, 1, 1, 1, 0}),
       shape_of(1, 4, 4, 4, 8, 4, {3, 3, 1, 1, 1}),  // two outputs a channel
