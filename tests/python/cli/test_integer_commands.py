@@ -19,7 +19,7 @@ from hybridquant.lower import simulate
 TESTS = Path(__file__).parents[2]
 CALIB = str(TESTS / "data" / "imagenette_calib.tar")
 VAL = str(TESTS / "data" / "imagenette_val.tar")
-RECIPE = str(TESTS / "python" / "lower" / "w8a8.yaml")
+RECIPE = str(TESTS / "python" / "engine" / "w8a8.yaml")
 INTEGERS = {"integer_top1", "integer_agreement", "integer_bytes", "float_nodes", "copies"}
 
 

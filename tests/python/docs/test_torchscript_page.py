@@ -16,6 +16,7 @@ import hybridquant as hq
 
 ROOT = Path(__file__).parents[3]
 PAGE = (ROOT / "docs" / "torchscript.md").read_text(encoding="utf-8")
+RECIPE = ROOT / "tests" / "python" / "engine" / "w8a8.yaml"
 PROSE = re.sub(r"^```.*?^```", "", PAGE, flags=re.MULTILINE | re.DOTALL)
 COMMANDS = "".join(re.findall(r"^ {4}(.*\n)", PROSE, re.MULTILINE))
 BUILD_WITH_CMAKE = '{ cmake -S . -B build -Dtorch="$torch" && cmake --build build; } >&2\n'
@@ -34,18 +35,21 @@ def block(language: str) -> str:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a folder with the page's files, the embedded default, and what Python prints."""
+    """Return a folder with the page's files, the default in both forms, and what Python prints."""
     folder = tmp_path_factory.mktemp("a folder")
     model = hq.load_model(hq.default_model_name())
     data = hq.load_data(
         ROOT / "tests" / "data" / "imagenette_calib.tar", model.data_config, num_images=8
     )
     images = next(iter(data.batches(8)))[0]
-    graph = hq.quantize(model.module, images, "baseline/w8a8-minmax")
+    graph = hq.quantize(model.module, images, RECIPE)
     hq.save_torchscript(graph, folder / "model.fakequant.pt", images[:2])
-    (sizes,) = re.findall(r"torch::zeros\(\{(.*?)\}\)", block("cpp"))
+    integer = hq.to_integer(graph, model.data_config)
+    integer.save_torchscript(folder / "model.int8.pt")
+    (sizes,) = re.findall(r"torch::zeros\(\{(.*?)\}", block("cpp"))
+    zeros = torch.zeros([int(size) for size in sizes.split(",")])
     with torch.inference_mode():
-        expected = graph(torch.zeros([int(size) for size in sizes.split(",")]))
+        expected = torch.cat([graph(zeros), integer(zeros.byte())])
     torch.save(expected, folder / "expected.pth")
     (folder / "run.cpp").write_text(block("cpp"), encoding="utf-8")
     (folder / "CMakeLists.txt").write_text(block("cmake"), encoding="utf-8")
