@@ -25,7 +25,8 @@ def test_every_difference_is_counted_and_the_first_is_named(monkeypatch):
     """Two nodes of the second image are changed in the simulator, at three codes in all."""
     model = integer_model()
     graph, calls = model.graph, []
-    first, second = 2, len(graph.nodes) - 1
+    (first,) = (index for index, node in enumerate(graph.nodes) if node.op == "add")
+    second = len(graph.nodes) - 1
 
     def wrong(*arguments):
         values = simulate(*arguments)
@@ -40,9 +41,9 @@ def test_every_difference_is_counted_and_the_first_is_named(monkeypatch):
     found = verify(model, [NOISE[:3]])
     node = graph.nodes[first]
     code = int(model.trace(NOISE[1:2])[node.output][0, 3, 5, 7])
-    assert found.first == Difference(1, 2, node.op, node.path, (0, 3, 5, 7), code, code + 1)
+    assert found.first == Difference(1, first, node.op, node.path, (0, 3, 5, 7), code, code + 1)
     assert str(found.first) == (
-        f"node 2 ({node.op} of {node.path or 'the model itself'}) of image 1 at [0, 3, 5, 7]: "
+        f"node {first} ({node.op} of {node.path or 'the model itself'}) of image 1 at [0, 3, 5, 7]: "
         f"engine {code}, simulator {code + 1}"
     )
     # Three codes of nodes, and the changed logit in each of the runs.
