@@ -42,9 +42,9 @@ def test_every_difference_is_counted_and_the_first_is_named(monkeypatch):
     node = graph.nodes[first]
     code = int(model.trace(NOISE[1:2])[node.output][0, 3, 5, 7])
     assert found.first == Difference(1, first, node.op, node.path, (0, 3, 5, 7), code, code + 1)
+    where = f"({node.op} of {node.path or 'the model itself'})"
     assert str(found.first) == (
-        f"node {first} ({node.op} of {node.path or 'the model itself'}) of image 1 at [0, 3, 5, 7]: "
-        f"engine {code}, simulator {code + 1}"
+        f"node {first} {where} of image 1 at [0, 3, 5, 7]: engine {code}, simulator {code + 1}"
     )
     # Three codes of nodes, and the changed logit in each of the runs.
     assert [run.differing_codes for run in found.runs] == [1] * 6
