@@ -46,7 +46,7 @@ def logit_codes(lowering: Lowering, logits: fx.Node) -> Codes:
 def _scale(lowering: Lowering, node: fx.Node) -> float:
     kind = node.meta["kind"]
     if kind in ("conv1d", "conv2d", "linear"):
-        return float(lowering.weight(node, 1)[1].max()) * lowering.operand(node, 0).codes.scale
+        return float(lowering.weight(node)[1].max()) * lowering.operand(node, 0).codes.scale
     sums = sums_of(lowering, node)
     if sums is not None:
         return sums.scale

@@ -57,27 +57,34 @@ class Reader:
             raise CannotLowerError(msg)
         return module
 
-    def weight(self, node: fx.Node, position: int) -> tuple[Tensor, Tensor]:
+    def weight(self, node: fx.Node) -> tuple[Tensor, Tensor]:
         """Return the codes of a weight, int8 of its shape, and the scales, float64 [channels].
 
         Raises:
             CannotLowerError: If it is not quantized symmetrically to at most 8 bits.
         """
-        argument = args_of(node)[position]
-        module = self.fake_quant(argument)
-        if module is None:
-            msg = "its weight has no fake-quant module; let a rule of the recipe quantize it"
-            raise CannotLowerError(msg)
-        weight = weight_of(self.graph, args_of(argument)[0]).detach()
-        if module.zero_point.any() or module.qmin < -128 or module.qmax > 127:
-            msg = "its weight must have signed codes of at most 8 bits; use scheme: symmetric"
-            raise CannotLowerError(msg)
+        weight, module = self.quantized_weight(node)
         scale = module.scale.detach().float()
         sizes = [-1] + [1] * (weight.ndim - 1)
         # By the float32 reciprocal, as docs/arithmetic.md has it: the codes of the simulation.
         codes = torch.round(weight * (1 / scale).reshape(sizes)).clamp(module.qmin, module.qmax)
-        scales = scale.double()
-        return codes.to(torch.int8), scales.expand(len(weight)).contiguous()
+        return codes.to(torch.int8), scale.double().expand(len(weight)).contiguous()
+
+    def quantized_weight(self, node: fx.Node) -> tuple[Tensor, AffineFakeQuant]:
+        """Return the weight that an operator multiplies with, and its fake-quant module.
+
+        Raises:
+            CannotLowerError: If it is not quantized symmetrically to at most 8 bits.
+        """
+        argument = args_of(node)[1]
+        module = self.fake_quant(argument)
+        if module is None:
+            msg = "its weight has no fake-quant module; let a rule of the recipe quantize it"
+            raise CannotLowerError(msg)
+        if module.zero_point.any() or module.qmin < -128 or module.qmax > 127:
+            msg = "its weight must have signed codes of at most 8 bits; use scheme: symmetric"
+            raise CannotLowerError(msg)
+        return weight_of(self.graph, args_of(argument)[0]).detach(), module
 
     def parameter(self, node: fx.Node, position: int) -> Tensor | None:
         """Return a parameter that an operator reads as it is, float64; None where it has none."""

@@ -35,7 +35,7 @@ def sums_of(lowering: Lowering, node: Any) -> Codes | None:
         return sums
     if kind == "mul":
         return replace(sums, scale=sums.scale * float(arguments[1]))
-    return _symmetric(sums.scale, sums.highest + abs(offset_of(node, sums)))
+    return symmetric(sums.scale, sums.highest + abs(offset_of(node, sums)))
 
 
 def offset_of(node: fx.Node, sums: Codes) -> int:
@@ -73,11 +73,15 @@ def operand_or_sums(
 
 
 def narrowed(sums: Codes, limit: int) -> Codes:
-    """Return codes of the same values whose magnitude is at most ``limit``."""
+    """Return codes of the same values whose magnitude is at most ``limit``.
+
+    Where that takes a rounding they have 32 bits, which is what a product can be rounded to.
+    """
     if sums.highest <= limit:
         return sums
+    limit = min(limit, CODE_LIMIT)
     bits = sums.highest.bit_length() - limit.bit_length() + 1
-    return _symmetric(sums.scale * 2**bits, (sums.highest >> bits) + 1)
+    return symmetric(sums.scale * 2**bits, (sums.highest >> bits) + 1)
 
 
 def product_operands(lowering: Lowering, node: fx.Node, depth: int | None = None) -> list[Operand]:
@@ -103,8 +107,9 @@ def product_operands(lowering: Lowering, node: fx.Node, depth: int | None = None
 def product_codes(x: Operand, y: Operand) -> Codes:
     """Return the codes of a matrix product's sums."""
     largest = x.shape[-1] * x.codes.magnitude * y.codes.magnitude
-    return _symmetric(x.codes.scale * y.codes.scale, largest)
+    return symmetric(x.codes.scale * y.codes.scale, largest)
 
 
-def _symmetric(scale: float, largest: int) -> Codes:
+def symmetric(scale: float, largest: int) -> Codes:
+    """Return codes of at least 32 bits from ``-largest`` to ``largest``."""
     return Codes("int32" if largest < 2**31 else "int64", scale, 0, -largest, largest)

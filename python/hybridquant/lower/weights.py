@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, fx
 
+from hybridquant.capture.graph import args_of
 from hybridquant.lower.errors import CannotLowerError
 from hybridquant.lower.int_graph import Codes
 from hybridquant.lower.lowering import Lowering
@@ -37,9 +39,52 @@ def weights_of(lowering: Lowering, node: fx.Node) -> Weights:
     Raises:
         CannotLowerError: If its weight is not quantized symmetrically to at most 8 bits.
     """
-    codes, scales = lowering.weight(node, 1)
+    codes, scales = lowering.weight(node)
     bias = lowering.parameter(node, 2)
     return Weights(codes, scales, torch.zeros_like(scales) if bias is None else bias)
+
+
+def reads_image(lowering: Lowering, node: fx.Node) -> bool:
+    """Tell whether a convolution reads the normalised image, all channels at once."""
+    argument, groups = args_of(node)[0], args_of(node)[6]
+    source = argument if lowering.fake_quant(argument) is None else args_of(argument)[0]
+    return bool(source.op == "placeholder") and groups == 1
+
+
+def image_weights(lowering: Lowering, node: fx.Node) -> Weights:
+    """Return the weights of a convolution that reads the image's bytes p instead of x.
+
+    With x = (p / 255 - mean) / std, they are those of x divided by std, in steps as much larger as
+    the largest of them may become.
+
+    Raises:
+        CannotLowerError: If the weight is not quantized symmetrically to at most 8 bits.
+    """
+    weight, module = lowering.quantized_weight(node)
+    std = torch.tensor(lowering.std, dtype=torch.float64)[:, None, None]
+    scales = module.scale.detach().double().expand(len(weight))
+    steps = scales.reshape(-1, 1, 1, 1)
+    in_range = weight.double().clamp(steps * module.qmin, steps * module.qmax)
+    codes = torch.round(in_range / std * (std.min() / steps)).clamp(module.qmin, module.qmax)
+    bias = lowering.parameter(node, 2)
+    bias = torch.zeros_like(scales) if bias is None else bias
+    return Weights(codes.to(torch.int8), scales / std.min(), bias)
+
+
+def tap_offsets(codes: Tensor, mean: Sequence[float]) -> Tensor:
+    """Return what is in the sum of the image's bytes for each tap because their mean is not 0.
+
+    It is taken off for taps inside the image, so that the zeros around x stay zeros.
+
+    Args:
+        codes: Weights. # int8 [out_channels, channels, kernel_height, kernel_width]
+        mean: Of each channel, of pixels in 0 to 1.
+
+    Shape:
+        int32 [out_channels, kernel_height, kernel_width]
+    """
+    means = torch.tensor(mean, dtype=torch.float64)[:, None, None]
+    return torch.round((codes * (255 * means)).sum(1)).to(torch.int32)
 
 
 def bias_codes(weights: Weights, x: Codes) -> tuple[Weights, Tensor]:

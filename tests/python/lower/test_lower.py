@@ -76,6 +76,8 @@ def test_every_node_gives_the_nearest_code(name):
     for node in graph.nodes:
         if node.output not in operators or node.op in ("cat", "pad", "requantize"):
             continue
+        if "tap_offset" in node.constants:  # the image's bytes, see test_image.py
+            continue
         codes = graph.tensors[node.output].codes
         inputs = [graph.tensors[name].codes for name in node.inputs]
         pairs = zip(node.inputs, inputs, strict=True)
@@ -87,7 +89,7 @@ def test_every_node_gives_the_nearest_code(name):
         more = 0.13 if node.op == "resize_bilinear" else 0.5 if codes.dtype == "int32" else 2**-6
         assert (values[node.output] - steps).abs().max() <= 0.5 + more, node
         compared += 1
-    assert compared >= 2
+    assert compared >= 1
 
 
 @torch.no_grad()
@@ -103,19 +105,20 @@ def test_integers_follow_the_simulated_quantization(name):
 
 
 def test_a_convolution_by_hand():
-    model = nn.Sequential(nn.Conv2d(3, 1, 1), nn.Flatten(), nn.Linear(1, 1))
+    model = nn.Sequential(nn.ReLU(), nn.Conv2d(3, 1, 1), nn.Flatten(), nn.Linear(1, 1))
     with torch.no_grad():
-        model[0].weight.copy_(torch.tensor([1.0, 0.5, -1.0]).reshape(1, 3, 1, 1))
-        model[0].bias.fill_(0.25)
-        model[2].weight.fill_(2.0)
-        model[2].bias.zero_()
+        model[1].weight.copy_(torch.tensor([1.0, 0.5, -1.0]).reshape(1, 3, 1, 1))
+        model[1].bias.fill_(0.25)
+        model[3].weight.fill_(2.0)
+        model[3].bias.zero_()
     quantized = hybridquant.quantize(model.eval(), normalised(BYTES[:8, :, :1, :1]), RECIPE)
     graph = lower(quantized, MEAN, STD)
-    assert [node.op for node in graph.nodes] == ["channel_table", "conv2d", "reshape", "linear"]
+    ops = ["channel_table", "table", "conv2d", "reshape", "linear"]
+    assert [node.op for node in graph.nodes] == ops
     values = simulate(graph, BYTES[8:, :, :1, :1])
-    table, conv = graph.nodes[0], graph.nodes[1]
-    x, y = graph.tensors[table.output].codes, graph.tensors[conv.output].codes
-    codes = [int(table.constants["table"][c, int(BYTES[8, c, 0, 0])]) for c in range(3)]
+    relu, conv = graph.nodes[1], graph.nodes[2]
+    x, y = graph.tensors[relu.output].codes, graph.tensors[conv.output].codes
+    codes = values[relu.output].flatten().tolist()
     sums = sum(
         (q - x.zero_point) * int(w)
         for q, w in zip(codes, conv.constants["weight"].flatten(), strict=True)
@@ -123,6 +126,21 @@ def test_a_convolution_by_hand():
     m, shift = int(conv.constants["m"]), int(conv.constants["shift"])
     expected = ((sums * m + 2 ** (shift - 1)) >> shift) + y.zero_point
     assert values[conv.output].item() == min(max(expected, 0), 255)
+
+
+def test_the_bytes_of_an_image_go_through_a_table_a_channel():
+    quantized = hybridquant.quantize(
+        nn.Sequential(nn.ReLU(), nn.Flatten(), nn.Linear(768, 2)).eval(),
+        normalised(BYTES[:8]),
+        RECIPE,
+    )
+    graph = lower(quantized, MEAN, STD)
+    values = simulate(graph, BYTES[8:])
+    codes = graph.tensors[graph.nodes[0].output].codes
+    assert graph.nodes[0].op == "channel_table"
+    exact = normalised(BYTES[8:]).double() / codes.scale + codes.zero_point
+    steps = exact.clamp(codes.lowest, codes.highest)
+    assert (values[graph.nodes[0].output] - steps).abs().max() <= 0.5 + 1e-4
 
 
 def test_every_tensor_holds_what_its_codes_say():

@@ -13,13 +13,27 @@ from hybridquant.lower.fixed_point import multipliers
 from hybridquant.lower.int_graph import Codes
 from hybridquant.lower.lowering import LOWERINGS, Lowering, Operand
 from hybridquant.lower.reader import shape_for_one
-from hybridquant.lower.weights import Weights, bias_codes, check_sums, weights_of
+from hybridquant.lower.weights import (
+    Weights,
+    bias_codes,
+    check_sums,
+    image_weights,
+    reads_image,
+    tap_offsets,
+    weights_of,
+)
 
 
 @LOWERINGS.register("conv2d")
 def lower_conv2d(lowering: Lowering, node: fx.Node, wanted: Codes) -> Operand:
-    """Add a convolution with its weights, bias and one multiplier for each output channel."""
-    x, weights = lowering.operand(node, 0), weights_of(lowering, node)
+    """Add a convolution with its weights, bias and one multiplier for each output channel.
+
+    One that reads the image reads its bytes: the normalisation is folded into its weights.
+    """
+    if reads_image(lowering, node):
+        x, weights = lowering.image, image_weights(lowering, node)
+    else:
+        x, weights = lowering.operand(node, 0), weights_of(lowering, node)
     return product(lowering, node, wanted, "conv2d", x, weights, _options(node))
 
 
@@ -81,11 +95,14 @@ def product(
     attributes: dict[str, Any],
     shape: tuple[int, ...] | None = None,
 ) -> Operand:
-    """Add a product with constant weights."""
+    """Add a product with constant weights, of activations or of the image's bytes."""
     weights, bias = bias_codes(weights, x.codes)
-    check_sums(weights, bias, x.codes)
+    offsets = tap_offsets(weights.codes, lowering.mean) if x is lowering.image else None
+    check_sums(weights, bias, x.codes, offsets)
     m, shift = multipliers(weights.scales * x.codes.scale / wanted.scale)
     constants = {"weight": weights.codes, "bias": bias, "m": m, "shift": shift}
+    if offsets is not None:
+        constants["tap_offset"] = offsets
     return lowering.add(op, node, [x], wanted, attributes, constants, shape)
 
 

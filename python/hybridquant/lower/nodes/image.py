@@ -1,4 +1,4 @@
-"""The image: its bytes are the model's input."""
+"""The bytes of the image, where another operator than a convolution reads them."""
 
 from __future__ import annotations
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 from torch import fx
@@ -13,15 +14,19 @@ from hybridquant.lower.int_graph import Codes
 from hybridquant.lower.lowering import LOWERINGS, Lowering, Operand
 from hybridquant.lower.patterns import find_l2_norm
 from hybridquant.lower.sums import (
+    CODE_LIMIT,
     SUM_LIMIT,
     holds,
     operand_or_sums,
     product_codes,
     product_operands,
     sums_of,
+    symmetric,
 )
 
 _DIVIDEND_LIMIT = 2**46 - 1
+# Factors of quotients are below 2^14.
+_FACTOR_BITS = 14
 
 
 @LOWERINGS.register("matmul")
@@ -72,5 +77,20 @@ def lower_div(lowering: Lowering, node: fx.Node, wanted: Codes) -> Operand:
         return LOWERINGS["l2_norm"](lowering, node, wanted)
     x = operand_or_sums(lowering, node, 0, _DIVIDEND_LIMIT)
     y = operand_or_sums(lowering, node, 1)
+    bits = _missing_bits(x, y, wanted)
+    if x.codes.magnitude << bits <= CODE_LIMIT:
+        finer = symmetric(x.codes.scale / 2**bits, x.codes.magnitude << bits)
+        x = lowering.requantized(node, x, finer) if bits else x
+    else:
+        y = operand_or_sums(lowering, node, 1, y.codes.magnitude >> bits)
     m, shift = multiplier(x.codes.scale / (y.codes.scale * wanted.scale), bits=15)
     return lowering.add("div", node, [x, y], wanted, {"m": m, "shift": shift})
+
+
+def _missing_bits(x: Operand, y: Operand, wanted: Codes) -> int:
+    """Return by how many bits the factor of a quotient is too large for a multiplier.
+
+    So many the dividend has too few, or, where it is a large sum, the divisor too many.
+    """
+    factor = x.codes.scale / (y.codes.scale * wanted.scale)
+    return max(0, math.frexp(factor)[1] - _FACTOR_BITS)
