@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+import sys
 from pathlib import Path
 
 import torch
@@ -21,13 +22,29 @@ from training.photographs import Photographs, read_photographs, split
 from training.processes import Processes, join_processes
 from training.release import Origin, write_release
 from training.settings import Settings, read_settings
-from training.trainer import Trainer, save_state, top1
+from training.trainer import Trainer, load_state, save_state, top1
 
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
-def main() -> None:
-    args = parse_arguments()
+def main() -> int:
+    """Train as the command line says; return 0, 1 where that failed, 130 where it was stopped."""
+    try:
+        start(parse_arguments())
+    except KeyboardInterrupt:
+        sys.stderr.write("train_reference: stopped; the same command goes on\n")
+        return 130
+    except (OSError, ValueError, ArithmeticError) as error:
+        sys.stderr.write(f"train_reference: error: {error}\n")
+        return 1
+    return 0
+
+
+def start(args: argparse.Namespace) -> None:
+    """Join the processes and run."""
+    if args.validation and not args.validation.exists():
+        # Said now, not after hours of training.
+        raise FileNotFoundError(f"--validation must exist, got {args.validation}")
     if args.threads:
         torch.set_num_threads(args.threads)
     torch.use_deterministic_algorithms(True, warn_only=True)
@@ -64,7 +81,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--out", type=Path, required=True, help="folder of the run")
     parser.add_argument("--init", type=Path, help="safetensors file of the weights to start from")
     parser.add_argument("--data-name", default="imagenette", help="in the checkpoint's name")
-    parser.add_argument("--decode-size", type=int, default=224, help="stored height and width")
+    parser.add_argument("--decode-size", type=count, default=224, help="stored height and width")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
     parser.add_argument(
         "--precision",
@@ -72,14 +89,21 @@ def parse_arguments() -> argparse.Namespace:
         default="auto",
         help="of the forward pass; auto is bfloat16 on a GPU, float32 on a CPU",
     )
-    parser.add_argument("--threads", type=int, help="of each process; default torch's")
+    parser.add_argument("--threads", type=count, help="of each process; default torch's")
     parser.add_argument(
         "--stop-after",
-        type=int,
+        type=count,
         metavar="N",
         help="stop after N epochs in all; with --validation, release what there is then",
     )
     return parser.parse_args()
+
+
+def count(text: str) -> int:
+    """Return ``text`` as a whole number of at least 1, for argparse."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"must be a whole number of at least 1, got {text!r}")
+    return int(text)
 
 
 def default_precision(device: torch.device) -> torch.dtype:
@@ -98,8 +122,7 @@ def train(
     out.mkdir(parents=True, exist_ok=True)
     state_path = out / "state.pt"
     if state_path.exists():
-        state = torch.load(state_path, map_location=processes.device, weights_only=True)
-        trainer.load_state(state)
+        trainer.load_state(load_state(state_path, processes.device))
     end = min(trainer.settings.epochs, stop_after or trainer.settings.epochs)
     while trainer.epoch < end:
         record = trainer.train_epoch()
@@ -126,4 +149,4 @@ def write_log(trainer: Trainer, path: Path) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -44,9 +44,16 @@ def join_processes(device: str) -> Iterator[Processes]:
 
     Args:
         device: ``auto`` (a GPU where there is one), ``cpu``, ``cuda`` or ``cuda:N``.
+
+    Raises:
+        ValueError: If ``device`` is another, or a GPU where there is none.
     """
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
+    kind, has_gpu = device.partition(":")[0], torch.cuda.is_available()
+    if device != "cpu" and not (kind == "cuda" and has_gpu):
+        got = f"{device}, and no GPU was found" if kind == "cuda" else device
+        raise ValueError(f"--device must be auto, cpu, cuda or cuda:N, got {got}")
     if "RANK" not in os.environ:
         yield Processes(torch.device(device))
         return

@@ -23,6 +23,7 @@ class Stage:
     size: int
 
     def __post_init__(self) -> None:
+        check_kinds(self, "stages.")
         check(self.epochs >= 1, "stages.epochs", "be at least 1", self.epochs)
         check(self.size >= 16, "stages.size", "be at least 16", self.size)
 
@@ -79,17 +80,15 @@ class Settings:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for entry in dataclasses.fields(self):
-            value = getattr(self, entry.name)
-            is_number = isinstance(value, int | float) and not isinstance(value, bool)
-            is_asked = entry.type in ("int", "float")
-            check(is_number or not is_asked, entry.name, "be a number", value)
+        check_kinds(self)
         check(len(self.stages) > 0, "stages", "hold at least one stage", self.stages)
         check(self.input_size >= 16, "input_size", "be at least 16", self.input_size)
         check(self.batch_size >= 2, "batch_size", "be at least 2", self.batch_size)
         check(self.lr > 0, "lr", "be above 0", self.lr)
         is_within = 0 <= self.warmup_epochs < self.epochs
         check(is_within, "warmup_epochs", f"be 0 to {self.epochs - 1}", self.warmup_epochs)
+        is_pair = len(self.crop_scale) == 2 and all(map(_is_number, self.crop_scale))
+        check(is_pair, "crop_scale", "be two numbers", self.crop_scale)
         low, high = self.crop_scale
         check(0 < low <= high <= 1, "crop_scale", "be a range within 0 to 1", self.crop_scale)
         for name in ("ema_decay", "label_smoothing", "flip", "color_jitter", "erasing", "holdout"):
@@ -122,7 +121,10 @@ def read_settings(path: Path) -> Settings:
         ValueError: If it is no mapping, has an unknown or lacks a needed key, or a value is of
             another kind or outside its range.
     """
-    content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path}: must be YAML, got {' '.join(str(error).split())}") from None
     if not isinstance(content, dict):
         raise ValueError(f"{path}: must be a mapping, got {type(content).__name__}")
     known = {entry.name for entry in dataclasses.fields(Settings)}
@@ -132,11 +134,32 @@ def read_settings(path: Path) -> Settings:
             f"{path}: unknown key {unknown[0]!r}; known are {', '.join(sorted(known))}"
         )
     try:
+        for key in ("stages", "crop_scale"):
+            check(isinstance(content.get(key, []), list), key, "be a list", content.get(key))
+        for stage in content.get("stages", ()):
+            check(isinstance(stage, dict), "stages", "hold {epochs: E, size: S}", stage)
         stages = tuple(Stage(**stage) for stage in content.get("stages", ()))
         pairs = {key: tuple(content[key]) for key in ("crop_scale",) if key in content}
         return Settings(**{**content, **pairs, "stages": stages})
     except (TypeError, ValueError) as error:
         raise ValueError(f"{path}: {error}") from None
+
+
+def check_kinds(settings: Stage | Settings, prefix: str = "") -> None:
+    """Raise ValueError where a value is of another kind than its field."""
+    for entry in dataclasses.fields(settings):
+        value = getattr(settings, entry.name)
+        kind, has_kind = {
+            "int": ("a whole number", type(value) is int),
+            "float": ("a number", _is_number(value)),
+            "str": ("text", isinstance(value, str)),
+            "dict[str, Any]": ("a mapping", isinstance(value, dict)),
+        }.get(str(entry.type), ("", True))
+        check(has_kind, prefix + entry.name, f"be {kind}", value)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def check(is_good: bool, name: str, requirement: str, got: object) -> None:

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import safetensors.torch
 import timm
 import torch
 import torch.nn.functional as F
@@ -20,12 +19,21 @@ from timm.utils import ModelEmaV3
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
+from hybridquant.models.state_dict import load_into, read_state_dict
 from hybridquant.progress import track
 from training.photographs import Photographs, plain_views, random_views
 from training.processes import Processes
 from training.settings import Settings
 
 _EVALUATION_BATCH = 128
+_SAME_IN_A_RUN = (
+    "settings",
+    "photographs",
+    "decode_size",
+    "processes",
+    "precision",
+    "initial_sha256",
+)
 History = list[dict[str, float]]
 
 
@@ -58,6 +66,11 @@ class Trainer:
         self._processes = processes
         self._precision = precision
         self._local_batch = settings.batch_size // processes.count
+        if not self._local_batch:
+            raise ValueError(
+                f"batch_size must be at least one image a process, got {settings.batch_size} for "
+                f"{processes.count} processes"
+            )
         self._steps = len(photographs) // (self._local_batch * processes.count)
         if not self._steps:
             raise ValueError(
@@ -152,6 +165,7 @@ class Trainer:
         return {
             "settings": dataclasses.asdict(self.settings),
             "photographs": self._photographs.sha256,
+            "decode_size": self._photographs.images.shape[-1],
             "processes": self._processes.count,
             "precision": str(self._precision),
             "initial_sha256": self.initial_sha256,
@@ -169,11 +183,11 @@ class Trainer:
             ValueError: If it was taken with other settings, photographs or initial weights.
         """
         own = self.state()
-        for key in ("settings", "photographs", "processes", "precision", "initial_sha256"):
-            if state[key] != own[key]:
+        for key in _SAME_IN_A_RUN:
+            if state.get(key) != own[key]:
                 raise ValueError(
-                    f"{key} must be those of the run to go on with, {state[key]}, got {own[key]}; "
-                    "choose another --out for a new run"
+                    f"{key} must be those of the run to go on with, {state.get(key)}, "
+                    f"got {own[key]}; choose another --out for a new run"
                 )
         self.epoch, self.history = state["epoch"], state["history"]
         self._model.load_state_dict(state["model"])
@@ -182,18 +196,32 @@ class Trainer:
 
 
 def create_model(settings: Settings, num_classes: int) -> nn.Module:
-    """Return the model of the settings with random weights."""
-    model: nn.Module = timm.create_model(
-        settings.model, num_classes=num_classes, **settings.model_options
-    )
+    """Return the model of the settings with random weights.
+
+    Raises:
+        ValueError: If timm has no such model, or it does not take ``model_options``.
+    """
+    name, options = settings.model, settings.model_options
+    if not timm.is_model(name):
+        raise ValueError(f"model must be the name of a timm model, got {name!r}")
+    try:
+        model: nn.Module = timm.create_model(name, num_classes=num_classes, **options)
+    except TypeError as error:
+        raise ValueError(
+            f"model_options must be arguments of {name}, got {options}: {error}"
+        ) from None
     return model
 
 
 def load_weights(model: nn.Module, path: Path) -> str:
-    """Load a safetensors file into ``model`` and return the file's SHA-256."""
-    content = path.read_bytes()
-    model.load_state_dict(safetensors.torch.load(content))
-    return hashlib.sha256(content).hexdigest()
+    """Load a safetensors file into ``model`` and return the file's SHA-256.
+
+    Raises:
+        OSError: If the file is missing or cannot be read.
+        ValueError: If it is damaged, or the weights are another model's.
+    """
+    load_into(model, read_state_dict(path), path, "the model of the settings")
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 @torch.no_grad()
@@ -215,3 +243,17 @@ def save_state(state: dict[str, Any], path: Path) -> None:
     partial = path.with_name(f".partial.{path.name}")
     torch.save(state, partial)
     partial.replace(path)
+
+
+def load_state(path: Path, device: torch.device) -> dict[str, Any]:
+    """Return what ``save_state`` wrote.
+
+    Raises:
+        ValueError: If the file is damaged.
+    """
+    try:
+        state: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
+    except Exception as error:  # A damaged file raises whatever its bytes lead to.
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise ValueError(f"{path} must be a whole state of a run, got {reason!r}") from None
+    return state

@@ -33,6 +33,7 @@ def test_stages_follow_each_other(tmp_path):
     ("text", "problem"),
     [
         ("[]", "must be a mapping, got list"),
+        (GOOD + "mixup: [1", "must be YAML, got while parsing a flow sequence"),
         (GOOD + "epochs: 4", "unknown key 'epochs'; known are batch_size, "),
         ("model: mobilevit_xxs\ninput_size: 64", "stages must hold at least one stage"),
         (GOOD.replace("size: 32", "sise: 32"), "unexpected keyword argument 'sise'"),
@@ -42,6 +43,17 @@ def test_stages_follow_each_other(tmp_path):
         (GOOD + "flip: 1.5", "flip must be at least 0 and below 1, got 1.5"),
         (GOOD + "crop_scale: [0.9, 0.5]", "crop_scale must be a range within 0 to 1"),
         (GOOD + "warmup_epochs: 5", "warmup_epochs must be 0 to 4, got 5"),
+        (GOOD + "crop_scale: [0.5]", "crop_scale must be two numbers, got (0.5,)"),
+        (GOOD + "crop_scale: 0.5", "crop_scale must be a list, got 0.5"),
+        (GOOD + "batch_size: 16.5", "batch_size must be a whole number, got 16.5"),
+        (GOOD + "model_options: 3", "model_options must be a mapping, got 3"),
+        (GOOD.replace("mobilevit_xxs", "5"), "model must be text, got 5"),
+        (
+            GOOD.replace("epochs: 2", "epochs: two"),
+            "stages.epochs must be a whole number, got 'two'",
+        ),
+        ("model: a\nstages: 3\ninput_size: 64", "stages must be a list, got 3"),
+        ("model: a\nstages: [3]\ninput_size: 64", "stages must hold {epochs: E, size: S}, got 3"),
         (GOOD + "mixup: -0.1", "mixup must be at least 0, got -0.1"),
     ],
 )
