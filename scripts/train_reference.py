@@ -65,7 +65,12 @@ def run(args: argparse.Namespace, settings: Settings, processes: Processes) -> N
         name = args.out / f"{settings.model}.{args.data_name}"
         weights = trainer.ema.module.state_dict()
         origin = Origin(
-            settings, args.settings.name, trainer.epoch, training, trainer.initial_sha256
+            settings,
+            args.settings.name,
+            trainer.epoch,
+            training,
+            initial=args.init.name if args.init else "",
+            initial_sha256=trainer.initial_sha256,
         )
         card = write_release(weights, origin, args.validation, name)
         print(f"{name}.safetensors: top-1 {card['top1_val']:.4f} of {card['top1_images']}")

@@ -37,19 +37,21 @@ class Origin:
         file: Name of the settings' file in configs/train.
         epochs: For how many epochs.
         photographs: The training photographs, for their classes and number.
-        initial_sha256: Of the file of weights that training started from; empty for random ones.
+        initial: Name of the file of weights that training started from; empty for random ones.
+        initial_sha256: Of that file.
     """
 
     settings: Settings
     file: str
     epochs: int
     photographs: Photographs
+    initial: str = ""
     initial_sha256: str = ""
 
     @property
     def command(self) -> str:
         """The training command, without the places of data."""
-        start = f" --init {self.settings.model}.safetensors" if self.initial_sha256 else ""
+        start = f" --init {self.initial}" if self.initial else ""
         end = f" --stop-after {self.epochs}" if self.epochs < self.settings.epochs else ""
         return f"scripts/train_reference.py configs/train/{self.file}{start}{end}"
 
