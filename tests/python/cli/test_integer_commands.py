@@ -3,6 +3,8 @@
 import json
 import re
 import shutil
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -150,6 +152,19 @@ def test_what_is_float_is_an_error_where_all_must_be_integer(
     errors = capsys.readouterr().err
     assert re.search("silu silu in .* has no fake-quant module; let a rule of the recipe", errors)
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.slow
+def test_same_seed_same_bytes_in_another_process(tmp_path: Path) -> None:
+    names = ("model.fakequant.pt", "model.hq.safetensors", "model.int8.pt", "recipe.yaml")
+    for folder in ("first", "second"):
+        argv = quantize(tmp_path / folder)
+        argv[1] = f"{Path(__file__).stem}:Small"
+        command = [sys.executable, "-m", "hybridquant", *argv]
+        subprocess.run(command, check=True, cwd=Path(__file__).parent)
+    for name in names:
+        first, second = (tmp_path / folder / name for folder in ("first", "second"))
+        assert first.read_bytes() == second.read_bytes(), name
 
 
 def test_integers_can_be_left_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
