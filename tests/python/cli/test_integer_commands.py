@@ -21,7 +21,7 @@ from hybridquant.lower import simulate
 TESTS = Path(__file__).parents[2]
 CALIB = str(TESTS / "data" / "imagenette_calib.tar")
 VAL = str(TESTS / "data" / "imagenette_val.tar")
-RECIPE = str(TESTS / "python" / "engine" / "w8a8.yaml")
+RECIPE = "integer/w8a8"
 INTEGERS = {"integer_top1", "integer_agreement", "integer_bytes", "float_nodes", "copies"}
 
 
@@ -105,7 +105,7 @@ def test_the_table_has_a_row_of_integers(
     assert rows[0][1] == "what is integer"
     assert [row[:2] for row in rows[2:]] == [
         ["float32", "nothing"],
-        ["w8a8", "3 of 3 operators, simulated"],
+        ["integer/w8a8", "3 of 3 operators, simulated"],
         ["integer model", f"all {num_nodes(tmp_path)} nodes"],
     ]
     size = (tmp_path / "model.hq.safetensors").stat().st_size

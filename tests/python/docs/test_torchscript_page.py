@@ -16,7 +16,7 @@ import hybridquant as hq
 
 ROOT = Path(__file__).parents[3]
 PAGE = (ROOT / "docs" / "torchscript.md").read_text(encoding="utf-8")
-RECIPE = ROOT / "tests" / "python" / "engine" / "w8a8.yaml"
+RECIPE = "integer/w8a8"
 PROSE = re.sub(r"^```.*?^```", "", PAGE, flags=re.MULTILINE | re.DOTALL)
 COMMANDS = "".join(re.findall(r"^ {4}(.*\n)", PROSE, re.MULTILINE))
 BUILD_WITH_CMAKE = '{ cmake -S . -B build -Dtorch="$torch" && cmake --build build; } >&2\n'

@@ -13,7 +13,7 @@ from torch import nn
 import hybridquant as hq
 
 TESTS = Path(__file__).parents[2]
-RECIPE = Path(__file__).with_name("w8a8.yaml")
+RECIPE = "integer/w8a8"
 CONFIG = hq.DataConfig((3, 48, 48), "bicubic", 0.9, "squash", (0.5, 0.4, 0.3), (0.2, 0.25, 0.3))
 CLASSES = ("tench", "springer", "player", "saw", "church")
 PHOTOGRAPHS = hq.load_data(TESTS / "data" / "imagenette_val.tar", CONFIG, num_images=8)
