@@ -38,10 +38,24 @@ Shape read_shape(const Json& value, const std::string& where) {
   return shape;
 }
 
+// One of the names, which are in the order of the alphabet.
+std::string read_choice(const Json& value, const std::string& where,
+                        const std::vector<std::string>& names) {
+  const std::string& name = read_string(value, where);
+  std::string known = names[0];
+  for (std::size_t i = 1; i < names.size(); ++i) {
+    known += (i + 1 < names.size() ? ", " : " or ") + names[i];
+  }
+  require(std::find(names.begin(), names.end(), name) != names.end(), where, " must be ", known,
+          ", got '", name, "'");
+  return name;
+}
+
 TensorInfo read_tensor(const Json& value, std::size_t index) {
   Fields fields(value, text("tensors[", index, "]"));
   TensorInfo tensor;
   tensor.name = read_string(fields["name"], text("tensors[", index, "].name"));
+  require(!tensor.name.empty(), "tensors[", index, "].name must not be empty");
   const std::string where = "tensor '" + tensor.name + "'";
   tensor.shape = read_shape(fields["shape"], where + ": shape");
   tensor.type = read_type(fields["dtype"], where + ": dtype");
@@ -54,10 +68,14 @@ TensorInfo read_tensor(const Json& value, std::size_t index) {
   tensor.zero_point =
       read_int(fields["zero_point"], where + ": zero_point", tensor.lowest, tensor.highest);
   // Magnitudes of centred codes are compared as int64.
-  require(tensor.lowest > -(kMax >> 1) && tensor.highest < kMax >> 1, where,
+  require(tensor.lowest >= -(kMax >> 1) && tensor.highest <= kMax >> 1, where,
           ": codes must be below 2^62");
   const Json& constant = fields["value"];
-  if (!constant.is_null()) tensor.value = read_string(constant, where + ": value");
+  if (!constant.is_null()) {
+    tensor.value = read_string(constant, where + ": value");
+    require(tensor.value == "tensors." + tensor.name, where, ": value must be 'tensors.",
+            tensor.name, "' or null, got '", tensor.value, "'");
+  }
   fields.finish();
   return tensor;
 }
@@ -69,10 +87,20 @@ Attribute read_attribute(const Json& value, const std::string& where) {
   return read_int(value, where, kMin, kMax);
 }
 
-ConstantInfo read_constant(const Json& value, const std::string& where) {
-  if (value.is_string()) return {value.get<std::string>(), 0, {}};
+std::string read_key(const Json& value, const std::string& where, const std::string& wanted) {
+  const std::string& key = read_string(value, where);
+  require(key == wanted, where, " must be '", wanted, "', got '", key, "'");
+  return key;
+}
+
+// The constant `name` of the node at an index.
+ConstantInfo read_constant(const Json& value, std::size_t index, const std::string& name) {
+  const std::string where = text("nodes[", index, "].constants.", name);
+  const std::string key = text("nodes.", index, ".", name);
+  if (value.is_string()) return {read_key(value, where, key), 0, {}};
   Fields fields(value, where);
-  ConstantInfo constant{read_string(fields["key"], where + ".key"),
+  require(name == "weight", where, " must be a key, as only a weight has 4 bits");
+  ConstantInfo constant{read_key(fields["key"], where + ".key", key),
                         read_int(fields["bits"], where + ".bits", 4, 4),
                         read_shape(fields["shape"], where + ".shape")};
   fields.finish();
@@ -92,8 +120,7 @@ class GraphReader {
     check_input();
     read_nodes(fields_["nodes"]);
     graph_.output = tensor_named(read_string(fields_["output"], "graph.output"), "graph.output");
-    require(is_there_[static_cast<std::size_t>(graph_.output)], "graph.output: tensor '",
-            tensor_at(graph_.output).name, "' must be computed by a node");
+    check_output();
     fields_.finish();
     return std::move(graph_);
   }
@@ -106,9 +133,14 @@ class GraphReader {
   void read_preprocessing(const Json& value) {
     Fields fields(value, "graph.preprocessing");
     PreprocessingInfo& info = graph_.preprocessing;
-    info.interpolation = read_string(fields["interpolation"], "preprocessing.interpolation");
+    info.interpolation =
+        read_choice(fields["interpolation"], "preprocessing.interpolation",
+                    {"bicubic", "bilinear", "box", "hamming", "lanczos", "nearest"});
     info.crop_pct = read_number(fields["crop_pct"], "preprocessing.crop_pct");
-    info.crop_mode = read_string(fields["crop_mode"], "preprocessing.crop_mode");
+    require(info.crop_pct > 0 && info.crop_pct <= 1,
+            "preprocessing.crop_pct must be above 0, at most 1, got ", info.crop_pct);
+    info.crop_mode =
+        read_choice(fields["crop_mode"], "preprocessing.crop_mode", {"border", "center", "squash"});
     fields.finish();
   }
 
@@ -136,6 +168,20 @@ class GraphReader {
             input.highest);
     require(input.value.empty(), "graph.input: must not be a constant");
     is_there_[static_cast<std::size_t>(graph_.input)] = true;
+  }
+
+  void check_output() {
+    const TensorInfo& output = tensor_at(graph_.output);
+    require(output.value.empty() && graph_.output != graph_.input &&
+                is_there_[static_cast<std::size_t>(graph_.output)],
+            "graph.output: tensor '", output.name, "' must be computed by a node");
+    const auto count = static_cast<std::int64_t>(graph_.classes.size());
+    require(count == 0 || count == output.shape.back(), "graph.classes must hold no name or ",
+            output.shape.back(), ", one a logit, got ", count);
+    for (std::size_t i = 0; i < is_there_.size(); ++i) {
+      require(is_there_[i], "tensor '", graph_.tensors[i].name,
+              "': must have a value or a node that computes it");
+    }
   }
 
   void read_nodes(const Json& list) {
@@ -168,7 +214,7 @@ class GraphReader {
     const Json& constants = fields["constants"];
     require(constants.is_object(), where, ".constants must be an object");
     for (const auto& [key, entry] : constants.items()) {
-      node.constants[key] = read_constant(entry, where + ".constants." + key);
+      node.constants[key] = read_constant(entry, graph_.nodes.size(), key);
     }
     fields.finish();
     graph_.nodes.push_back(std::move(node));
@@ -194,6 +240,10 @@ Graph read_graph(const TensorFile& file) {
   const std::string& version = file.metadata("version");
   require(version == kVersion, "__metadata__.version must be '", kVersion, "', got '", version,
           "'; a newer hybridquant wrote this file");
+  for (const auto& [key, value] : file.metadata()) {
+    require(key == "format" || key == "version" || key == "graph", "__metadata__: unknown key '",
+            key, "'");
+  }
   const Json root = parse_json(file.metadata("graph"), "__metadata__.graph");
   return GraphReader(root).read();
 }

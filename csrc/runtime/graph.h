@@ -11,8 +11,6 @@
 
 namespace hybridquant::runtime {
 
-inline constexpr std::int64_t kLargestRank = 6;
-
 // A tensor; sizes are for one image. value = scale * (code - zero_point).
 struct TensorInfo {
   std::string name;

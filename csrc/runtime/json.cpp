@@ -17,12 +17,21 @@ std::string kind_of(const Json& value) { return value.type_name(); }
 }  // namespace
 
 Json parse_json(const std::string& content, const std::string& where) {
-  const auto check_depth = [&](int depth, Json::parse_event_t, const Json&) {
+  using Event = Json::parse_event_t;
+  std::vector<std::set<std::string>> keys;  // of the objects that are open
+  const auto check = [&](int depth, Event event, const Json& parsed) {
     require(depth <= kLargestDepth, where, ": must be nested at most ", kLargestDepth, " deep");
+    if (event == Event::object_start) keys.emplace_back();
+    if (event == Event::object_end) keys.pop_back();
+    if (event == Event::key) {
+      const auto& key = parsed.get_ref<const std::string&>();
+      require(keys.back().insert(key).second, where, ": must have each key once, got '", key,
+              "' twice");
+    }
     return true;
   };
   try {
-    return Json::parse(content, check_depth);
+    return Json::parse(content, check);
   } catch (const Json::exception& error) {
     fail(where, ": must be JSON, got: ", error.what());
   }

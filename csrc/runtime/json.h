@@ -13,6 +13,7 @@ namespace hybridquant::runtime {
 using Json = nlohmann::json;
 
 // Each throws ModelError naming `where`.
+// A key that stands twice in an object is refused, too.
 Json parse_json(const std::string& content, const std::string& where);
 std::int64_t read_int(const Json& value, const std::string& where, std::int64_t lowest,
                       std::int64_t highest);

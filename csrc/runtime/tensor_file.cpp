@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <filesystem>
 #include <fstream>
 #include <limits>
 #include <utility>
@@ -14,6 +15,7 @@ namespace {
 
 constexpr std::uint64_t kPrefixBytes = 8;
 constexpr std::uint64_t kLargestHeader = 1 << 24;
+constexpr std::int64_t kLargestFile = std::int64_t{1} << 30;
 constexpr std::int64_t kLargestSize = std::int64_t{1} << 31;
 
 struct TypeNames {
@@ -35,9 +37,11 @@ CodeType stored_type(const std::string& name, const std::string& where) {
   fail(where, ": dtype must be U8, I8, I16, I32 or I64, got ", name);
 }
 
-// Sizes of a stored tensor: 0 to 2^31 - 1 elements.
+// Sizes of a stored tensor: 1 to 2^31 - 1 elements.
 Shape stored_shape(const Json& value, const std::string& where) {
-  Shape shape = read_ints(value, where + ": shape", 0, kLargestSize - 1);
+  Shape shape = read_ints(value, where + ": shape", 1, kLargestSize - 1);
+  require(shape.size() <= kLargestRank, where, ": shape must have at most ", kLargestRank,
+          " axes, got ", list_text(shape));
   std::int64_t elements = 1;
   for (const std::int64_t size : shape) {
     elements *= size;
@@ -178,10 +182,13 @@ void TensorFile::check_all_used() const {
 }
 
 std::vector<std::byte> read_file(const std::string& path) {
+  // A folder can be opened.
+  require(!std::filesystem::is_directory(path), path, ": must be a file, not a folder");
   std::ifstream file(path, std::ios::binary | std::ios::ate);
   require(file.good(), path, ": cannot be opened");
   const std::streamoff size = file.tellg();
   require(size >= 0 && file.good(), path, ": cannot be read; is it a file?");
+  require(size <= kLargestFile, path, ": must have at most ", kLargestFile, " bytes, got ", size);
   std::vector<std::byte> bytes;
   try {
     bytes.resize(static_cast<std::size_t>(size));

@@ -17,6 +17,8 @@ namespace hybridquant::runtime {
 using kernels::CodeType;
 using Shape = std::vector<std::int64_t>;
 
+inline constexpr std::int64_t kLargestRank = 6;
+
 const char* type_name(CodeType type);
 // Smallest and largest number of a type.
 std::int64_t lowest_of(CodeType type);
@@ -39,6 +41,8 @@ class TensorFile {
 
   // The text of a metadata key; throws ModelError where there is none.
   [[nodiscard]] const std::string& metadata(const std::string& key) const;
+  // All texts by their keys.
+  [[nodiscard]] const std::map<std::string, std::string>& metadata() const { return metadata_; }
 
   // Throws ModelError where there is none; `user` names who asks.
   [[nodiscard]] const StoredTensor& find(const std::string& key, const std::string& user) const;
@@ -58,7 +62,7 @@ class TensorFile {
   std::map<std::string, Entry> entries_;
 };
 
-// The bytes of a file. Throws ModelError where it cannot be read.
+// The bytes of a file. Throws ModelError where it cannot be read, or is larger than any model.
 std::vector<std::byte> read_file(const std::string& path);
 
 }  // namespace hybridquant::runtime
