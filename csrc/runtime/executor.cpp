@@ -1,14 +1,25 @@
 #include "runtime/executor.h"
 
+#include "runtime/error.h"
+
 namespace hybridquant::runtime {
 
 ThreadPool::ThreadPool(std::int64_t num_threads) {
-  for (std::int64_t worker = 1; worker < num_threads; ++worker) {
-    threads_.emplace_back([this, worker] { wait_for_work(worker); });
+  require(num_threads >= 1 && num_threads <= kMostThreads, "ThreadPool: num_threads must be 1 to ",
+          kMostThreads, ", got ", num_threads);
+  try {
+    for (std::int64_t worker = 1; worker < num_threads; ++worker) {
+      threads_.emplace_back([this, worker] { wait_for_work(worker); });
+    }
+  } catch (...) {
+    stop();
+    throw;
   }
 }
 
-ThreadPool::~ThreadPool() {
+ThreadPool::~ThreadPool() { stop(); }
+
+void ThreadPool::stop() {
   {
     const std::lock_guard lock(mutex_);
     is_stopping_ = true;

@@ -12,6 +12,8 @@ namespace hybridquant::runtime {
 
 using Task = std::function<void(std::int64_t index)>;
 
+inline constexpr std::int64_t kMostThreads = 1024;
+
 class Executor {
  public:
   virtual ~Executor() = default;
@@ -35,7 +37,8 @@ class SerialExecutor final : public Executor {
 // Threads that wait for work. One caller at a time.
 class ThreadPool final : public Executor {
  public:
-  // The caller's thread is one of `num_threads`, which is at least 1.
+  // The caller's thread is one of `num_threads`, 1 to kMostThreads. Throws ModelError where they
+  // are others, std::system_error where they cannot be started.
   explicit ThreadPool(std::int64_t num_threads);
   ~ThreadPool() override;
   ThreadPool(const ThreadPool&) = delete;
@@ -48,6 +51,7 @@ class ThreadPool final : public Executor {
 
  private:
   void wait_for_work(std::int64_t worker);
+  void stop();
 
   std::mutex mutex_;
   std::condition_variable work_;

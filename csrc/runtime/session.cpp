@@ -20,6 +20,8 @@ std::int64_t aligned(std::int64_t bytes) {
 }
 
 std::unique_ptr<Executor> make_executor(std::int64_t num_threads) {
+  require(num_threads >= 1 && num_threads <= kMostThreads, "Session: num_threads must be 1 to ",
+          kMostThreads, ", got ", num_threads);
   if (num_threads > 1) return std::make_unique<ThreadPool>(num_threads);
   return std::make_unique<SerialExecutor>();
 }
@@ -64,7 +66,6 @@ Session::Bytes Session::allocate(std::int64_t bytes) {
 
 Session::Session(const Model& model, std::int64_t num_threads)
     : model_(model), own_executor_(make_executor(num_threads)), executor_(*own_executor_) {
-  require(num_threads >= 1, "Session: num_threads must be at least 1, got ", num_threads);
   prepare();
 }
 

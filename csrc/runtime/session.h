@@ -19,7 +19,8 @@ using Observer = std::function<void(std::size_t node, const TensorInfo& tensor,
 
 class Session {
  public:
-  // `model` must outlive the session. num_threads is at least 1; it changes no result.
+  // `model` must outlive the session. num_threads is 1 to kMostThreads; it changes no result.
+  // Throws ModelError where it is another number.
   explicit Session(const Model& model, std::int64_t num_threads = 1);
   // With threads of the caller's, who keeps `executor` alive.
   Session(const Model& model, Executor& executor);
