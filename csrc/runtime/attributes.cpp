@@ -61,7 +61,7 @@ Shape Attributes::get_shape(const std::string& name) {
 }
 
 kernels::Multiplier Attributes::get_multiplier() {
-  const std::int64_t m = get_int("m", -kLargestM, kLargestM);
+  const std::int64_t m = get_int("m", 0, kLargestM);
   const std::int64_t shift = get_int("shift", 1, kLargestShift);
   return {static_cast<std::int32_t>(m), static_cast<std::int32_t>(shift)};
 }

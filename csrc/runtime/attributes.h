@@ -28,7 +28,7 @@ class Attributes {
   const std::string& get_string(const std::string& name);
   // Sizes, of 1 to kLargestRank axes.
   Shape get_shape(const std::string& name);
-  // The attributes m, of magnitude below 2^31, and shift, 1 to 62.
+  // The attributes m, 0 to 2^31 - 1, and shift, 1 to 62.
   kernels::Multiplier get_multiplier();
 
   // Throws where an attribute was not asked for.

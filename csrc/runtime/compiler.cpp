@@ -228,6 +228,9 @@ std::vector<std::int8_t> Compiler::int8s(const std::string& name, const Shape& s
           ": constant '", name, "' must be packed codes of shape ", list_text(shape), " in uint8 ",
           list_text(packed), ", got ", list_text(info.shape), " in ", type_name(tensor.type), " ",
           list_text(tensor.shape));
+  const int rest = std::to_integer<int>(tensor.bytes.back()) >> kPackedBits;
+  require(count % 2 == 0 || rest == 0, where_, ": constant '", name,
+          "' must end with 4 bits of 0, got ", rest);
   return unpacked(tensor.bytes, count);
 }
 
@@ -244,7 +247,7 @@ std::vector<kernels::Multiplier> Compiler::multipliers(std::int64_t count) {
   const auto shift = int32s("shift", {count});
   std::vector<kernels::Multiplier> factors;
   for (std::size_t i = 0; i < m.size(); ++i) {
-    require(m[i] > lowest_of(CodeType::kInt32), where_, ": m must be above -2^31, got ", m[i]);
+    require(m[i] >= 0, where_, ": m must be 0 to ", highest_of(CodeType::kInt32), ", got ", m[i]);
     require(shift[i] >= 1 && shift[i] <= 62, where_, ": shift must be 1 to 62, got ", shift[i]);
     factors.push_back({m[i], shift[i]});
   }

@@ -40,7 +40,11 @@ std::vector<int> replaceable(const Value& output, const std::vector<Value>& inpu
   return buffers;
 }
 
-kernels::InputCodes input_codes(const Value& value, const Axes& strides) {
+kernels::InputCodes input_codes(const Compiler& compiler, const Value& value, const Axes& strides) {
+  require(value.zero_point >= lowest_of(CodeType::kInt32) &&
+              value.zero_point <= highest_of(CodeType::kInt32),
+          compiler.where(), ": an input's zero-point must have at most 32 bits, got ",
+          value.zero_point);
   kernels::InputCodes codes{.data = nullptr,
                             .type = value.type,
                             .zero_point = static_cast<std::int32_t>(value.zero_point),

@@ -18,7 +18,8 @@ Value allocate_like(Compiler& compiler, const std::vector<Value>& inputs);
 // The inputs' buffers that an element-wise step may write `output` over.
 std::vector<int> replaceable(const Value& output, const std::vector<Value>& inputs);
 
-kernels::InputCodes input_codes(const Value& value, const Axes& strides);
+// Throws ModelError where the zero-point has more than 32 bits.
+kernels::InputCodes input_codes(const Compiler& compiler, const Value& value, const Axes& strides);
 kernels::OutputView output_view(const Value& value, const Axes& strides);
 
 // Adds the step of `kernel` with the output and all inputs of the node. Args has the fields q,
@@ -37,8 +38,8 @@ void add_elementwise(Compiler& compiler, Args args,
   const Elementwise axes = elementwise(output.view.sizes, views);
   std::copy(axes.sizes.begin(), axes.sizes.end(), args.sizes);
   args.q = output_view(output, axes.strides[0]);
-  args.x = input_codes(inputs[0], axes.strides[1]);
-  if constexpr (kIsBinary) args.y = input_codes(inputs[1], axes.strides[2]);
+  args.x = input_codes(compiler, inputs[0], axes.strides[1]);
+  if constexpr (kIsBinary) args.y = input_codes(compiler, inputs[1], axes.strides[2]);
   Step step{.run = {},
             .num_items = kernels::num_runs(args.sizes),
             .cost = num_elements(output.view.sizes),

@@ -57,7 +57,7 @@ void compile(Compiler& compiler, Reduction reduction) {
   const Elementwise inner = elementwise(reduced.sizes, {reduced});
   kernels::ReduceCodesArgs args{};
   args.q = output_view(y, outer.strides[0]);
-  args.x = input_codes(x, outer.strides[1]);
+  args.x = input_codes(compiler, x, outer.strides[1]);
   std::copy(outer.sizes.begin(), outer.sizes.end(), args.sizes);
   std::copy(inner.sizes.begin(), inner.sizes.end(), args.reduced_sizes);
   std::copy(inner.strides[0].begin(), inner.strides[0].end(), args.x_reduced_strides);
