@@ -10,6 +10,12 @@ namespace {
 
 // Bits of a packed weight.
 constexpr std::int64_t kPackedBits = 4;
+// What no model for small devices takes, so that no file takes all memory or time.
+constexpr std::int64_t kLargestTensor = std::int64_t{1} << 30;  // bytes
+constexpr std::int64_t kLargestConstants = std::int64_t{1} << 30;
+constexpr std::int64_t kLargestScratch = std::int64_t{1} << 26;
+constexpr std::int64_t kMostOperations = std::int64_t{1} << 40;
+constexpr std::size_t kMostSteps = std::size_t{1} << 18;
 
 std::string names_of(std::initializer_list<CodeType> types) {
   std::string names;
@@ -66,6 +72,9 @@ void Compiler::add_tensors() {
   for (const TensorInfo& tensor : graph_.tensors) {
     program_.tensors.push_back({-1, row_major(tensor.shape), tensor.type, tensor.zero_point,
                                 tensor.lowest, tensor.highest});
+    const std::int64_t bytes = bytes_of(program_.tensors.back());
+    require(bytes <= kLargestTensor, "tensor '", tensor.name, "': codes must take at most ",
+            kLargestTensor, " bytes, got ", bytes);
     if (!tensor.value.empty()) add_constant_tensor(tensor, program_.tensors.back());
   }
   Value& image = program_.tensors[static_cast<std::size_t>(graph_.input)];
@@ -74,15 +83,15 @@ void Compiler::add_tensors() {
 }
 
 void Compiler::add_constant_tensor(const TensorInfo& tensor, Value& value) {
-  const std::string where = "tensor '" + tensor.name + "'";
-  const StoredTensor& stored = file_.tensor(tensor.value, where);
-  require(stored.type == tensor.type && stored.shape == tensor.shape, where, ": value must be ",
+  where_ = "tensor '" + tensor.name + "'";
+  const StoredTensor& stored = file_.tensor(tensor.value, where_);
+  require(stored.type == tensor.type && stored.shape == tensor.shape, where_, ": value must be ",
           type_name(tensor.type), " ", list_text(tensor.shape), ", got ", type_name(stored.type),
           " ", list_text(stored.shape));
   const auto count = static_cast<std::size_t>(num_elements(stored.shape));
   for (std::size_t i = 0; i < count; ++i) {
     const std::int64_t code = element(stored, i);
-    require(code >= tensor.lowest && code <= tensor.highest, where, ": codes must be ",
+    require(code >= tensor.lowest && code <= tensor.highest, where_, ": codes must be ",
             tensor.lowest, " to ", tensor.highest, ", got ", code, " at element ", i);
   }
   value.buffer = add_constant({stored.bytes.begin(), stored.bytes.end()});
@@ -112,9 +121,6 @@ void Compiler::add_result() {
 }
 
 void Compiler::measure() {
-  for (const Buffer& buffer : program_.buffers) {
-    if (buffer.constant != nullptr) program_.constant_bytes += buffer.bytes;
-  }
   for (const NodeInfo& node : graph_.nodes) {
     std::int64_t largest = 0;
     for (const int input : node.inputs) {
@@ -267,8 +273,31 @@ Value Compiler::allocate_for(const Value& value, const View& view) {
   return result;
 }
 
+void Compiler::check_constants(std::int64_t bytes) const {
+  const std::int64_t total = program_.constant_bytes + bytes;
+  require(total <= kLargestConstants, where_, ": the constants of a graph must take at most ",
+          kLargestConstants, " bytes, got ", total, " up to here");
+}
+
+void Compiler::count_constants(std::int64_t bytes) {
+  check_constants(bytes);
+  program_.constant_bytes += bytes;
+}
+
+void Compiler::add(Step step) {
+  require(program_.steps.size() < kMostSteps, where_, ": the nodes of a graph must take at most ",
+          kMostSteps, " steps");
+  program_.cost += step.cost;
+  require(program_.cost <= kMostOperations, where_, ": the nodes of a graph must take at most ",
+          kMostOperations, " operations, got ", program_.cost, " up to here");
+  require(step.scratch_bytes <= kLargestScratch, where_, ": a thread must take at most ",
+          kLargestScratch, " bytes, got ", step.scratch_bytes);
+  program_.steps.push_back(std::move(step));
+}
+
 int Compiler::add_constant(std::vector<std::byte> bytes) {
   const auto size = static_cast<std::int64_t>(bytes.size());
+  count_constants(size);
   program_.buffers.push_back(
       {.bytes = size,
        .constant = std::make_shared<const std::vector<std::byte>>(std::move(bytes))});

@@ -65,6 +65,9 @@ class Compiler {
   Value allocate(const View& view);
   // The same for the codes of another value.
   Value allocate_for(const Value& value, const View& view);
+  // Throws where `bytes` more would be too much for the constants of a graph. To be called before
+  // those are made that take more than they do in the file.
+  void check_constants(std::int64_t bytes) const;
   // A buffer of constant bytes that steps read.
   int add_constant(std::vector<std::byte> bytes);
   template <typename T>
@@ -73,7 +76,7 @@ class Compiler {
     return add_constant({bytes.begin(), bytes.end()});
   }
   // Counts constants that a step keeps to itself.
-  void count_constants(std::int64_t bytes) { program_.constant_bytes += bytes; }
+  void count_constants(std::int64_t bytes);
   // Adds a step that copies a value into another.
   void copy(const Value& from, const Value& to);
   // The value in a buffer of its own, laid out as `view`.
@@ -82,7 +85,8 @@ class Compiler {
   Value row_major_unless(bool is_good, const Value& value);
   // The value with other sizes: a view, or a row-major copy.
   Value with_shape(const Value& value, const Shape& sizes);
-  void add(Step step) { program_.steps.push_back(std::move(step)); }
+  // Throws where that is too much for one graph.
+  void add(Step step);
   // Makes a value that is laid out as the output is the node's result.
   void finish(Value value);
 

@@ -12,8 +12,8 @@ constexpr std::int64_t kLargestArena = std::int64_t{1} << 30;
 }  // namespace
 
 Model::Model(TensorFile& file) : graph_(read_graph(file)), program_(Compiler(graph_, file).run()) {
-  require(program_.arena_bytes <= kLargestArena && program_.scratch_bytes <= kLargestArena,
-          "graph: activations must fit into ", kLargestArena, " bytes, got ", program_.arena_bytes);
+  require(program_.arena_bytes <= kLargestArena, "graph: activations must fit into ", kLargestArena,
+          " bytes, got ", program_.arena_bytes);
 }
 
 Model Model::load(const std::string& path) {

@@ -80,6 +80,7 @@ struct Program {
   std::int64_t arena_bytes = 0;
   std::int64_t scratch_bytes = 0;   // of one worker
   std::int64_t constant_bytes = 0;  // weights and tables
+  std::int64_t cost = 0;            // operations of all steps, roughly
   // Largest sum of the bytes of two tensors, one of which is computed from the other.
   std::int64_t largest_pair_bytes = 0;
 };

@@ -28,7 +28,10 @@ int add_table(Compiler& compiler, const StoredTensor& stored, const Value& x,
   const std::vector<T> table = elements_of<T>(stored);
   check_codes(compiler, table);
   const std::int64_t used = x.highest - x.lowest + 1;
+  const std::int64_t entries = channels * (highest_of(x.type) - lowest_of(x.type) + 1);
+  compiler.check_constants(entries * static_cast<std::int64_t>(sizeof(T)));
   std::vector<T> whole;
+  whole.reserve(static_cast<std::size_t>(entries));
   for (std::int64_t channel = 0; channel < channels; ++channel) {
     for (std::int64_t code = lowest_of(x.type); code <= highest_of(x.type); ++code) {
       const std::int64_t entry = std::clamp(code, x.lowest, x.highest) - x.lowest;

@@ -17,7 +17,7 @@ from hybridquant.recipe.field_error import FieldError, check
 
 FORMAT = "hybridquant-integer"
 VERSION = "1"
-_LARGEST_HEADER = 2**26
+_LARGEST_HEADER = 2**24
 _PREFIX = 8
 _DTYPES = {
     "U8": torch.uint8,
