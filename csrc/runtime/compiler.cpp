@@ -111,6 +111,7 @@ void Compiler::compile_node(std::size_t index) {
     require(used_constants_.contains(name), where_, ": unknown constant '", name, "'");
   }
   program_.last_step.push_back(program_.steps.size());
+  program_.node_buffers.push_back(program_.tensors[static_cast<std::size_t>(node_->output)].buffer);
 }
 
 // Sessions read the result row by row.

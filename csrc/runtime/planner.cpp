@@ -19,6 +19,12 @@ struct Life {
   std::int64_t last = -1;
 };
 
+// A part of the arena that is used for some steps.
+struct Taken {
+  std::int64_t begin, end;
+  Life life;
+};
+
 class Planner {
  public:
   explicit Planner(Program& program)
@@ -65,6 +71,11 @@ class Planner {
       ++number;
     }
     life(program_.result.buffer).last = number;
+    // Whoever looks at a node finds its output, even where that is a view of an older buffer.
+    for (std::size_t node = 0; node < program_.node_buffers.size(); ++node) {
+      Life& shown = life(program_.node_buffers[node]);
+      shown.last = std::max(shown.last, static_cast<std::int64_t>(program_.last_step[node]));
+    }
   }
 
   // Lets a step write over what nobody reads after it.
@@ -97,13 +108,15 @@ class Planner {
         order.push_back(index);
     }
     std::stable_sort(order.begin(), order.end(), [&](int a, int b) { return bytes(a) > bytes(b); });
-    std::vector<int> placed;
+    std::vector<Taken> taken;
     for (const int index : order) {
-      program_.buffers[static_cast<std::size_t>(index)].offset = free_place(index, placed);
-      placed.push_back(index);
-      program_.arena_bytes =
-          std::max(program_.arena_bytes,
-                   program_.buffers[static_cast<std::size_t>(index)].offset + bytes(index));
+      const std::int64_t offset = free_place(index, taken);
+      program_.buffers[static_cast<std::size_t>(index)].offset = offset;
+      program_.arena_bytes = std::max(program_.arena_bytes, offset + bytes(index));
+      const auto behind = std::upper_bound(
+          taken.begin(), taken.end(), offset,
+          [](std::int64_t value, const Taken& other) { return value < other.begin; });
+      taken.insert(behind, {offset, offset + bytes(index), life(index)});
     }
   }
 
@@ -111,18 +124,14 @@ class Planner {
     return aligned(program_.buffers[static_cast<std::size_t>(index)].bytes);
   }
 
-  std::int64_t free_place(int index, const std::vector<int>& placed) {
-    std::vector<std::pair<std::int64_t, std::int64_t>> taken;
-    for (const int other : placed) {
-      if (life(other).last < life(index).first || life(index).last < life(other).first) continue;
-      const std::int64_t offset = program_.buffers[static_cast<std::size_t>(other)].offset;
-      taken.emplace_back(offset, offset + bytes(other));
-    }
-    std::sort(taken.begin(), taken.end());
+  // `taken` is in the order of the places.
+  std::int64_t free_place(int index, const std::vector<Taken>& taken) {
+    const Life own = life(index);
     std::int64_t offset = 0;
-    for (const auto& [begin, end] : taken) {
-      if (offset + bytes(index) <= begin) break;
-      offset = std::max(offset, end);
+    for (const Taken& other : taken) {
+      if (other.life.last < own.first || own.last < other.life.first) continue;
+      if (offset + bytes(index) <= other.begin) break;
+      offset = std::max(offset, other.end);
     }
     return offset;
   }

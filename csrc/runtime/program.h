@@ -74,6 +74,7 @@ struct Program {
   std::vector<Buffer> buffers;
   std::vector<Step> steps;
   std::vector<std::size_t> last_step;  // of each node: the number of steps that are done after it
+  std::vector<int> node_buffers;       // of each node: what holds its output when it is done
   std::vector<Value> tensors;          // of the graph, in its order
   Value result;                        // the output, row-major
   int num_copies = 0;                  // steps that only move codes
