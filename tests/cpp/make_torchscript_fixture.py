@@ -1,5 +1,5 @@
-"""Quantizes the embedded default model and writes, for torchscript_test.cpp, the TorchScript file,
-photographs, and what Python computes for them with 1 and with 2 threads.
+"""Quantizes the embedded default model and writes, for torchscript_test.cpp, its TorchScript files,
+fake-quantized and in integers, photographs, and what Python computes for them.
 
 Usage: make_torchscript_fixture.py FOLDER
 """
@@ -16,6 +16,7 @@ import hybridquant as hq
 
 DATA = Path(__file__).parents[1] / "data"
 RECIPE = "baseline/w8a8-minmax"
+INTEGER_RECIPE = "integer/w8a8"
 CALIBRATION_IMAGES = 20
 # The file is traced at batch 2; 5 is another.
 BATCHES = (2, 5)
@@ -54,6 +55,19 @@ def main() -> None:
                 torch.set_num_threads(threads)
                 expected = graph(images[:batch])
                 save_tensor(expected, folder / f"expected_batch{batch}_threads{threads}.pt")
+    torch.set_num_threads(1)
+    write_integer_model(hq.quantize(model.module, calib, INTEGER_RECIPE), model.data_config, folder)
+
+
+def write_integer_model(graph: nn.Module, config: hq.DataConfig, folder: Path) -> None:
+    """Write the integer model, the photographs' bytes, and the engine's logits for them."""
+    model = hq.to_integer(graph, config)
+    model.save_torchscript(folder / "integer.pt")
+    test = hq.load_data(DATA / "imagenette_val.tar", config, num_images=max(BATCHES))
+    images = next(iter(test.byte_batches(max(BATCHES))))[0]
+    for batch in BATCHES:
+        save_tensor(images[:batch], folder / f"bytes_batch{batch}.pt")
+        save_tensor(model(images[:batch]), folder / f"integer_batch{batch}.pt")
 
 
 if __name__ == "__main__":

@@ -56,6 +56,27 @@ TEST_P(TorchScript, EqualsPythonBitForBit) {
   }
 }
 
+// In integers no number of threads changes a bit.
+TEST_P(TorchScript, AnIntegerModelEqualsTheEngine) {
+  torch::jit::Module model = torch::jit::load(fixture_path("integer.pt"));
+  const torch::InferenceMode guard;
+  for (const std::string batch : {"2", "5"}) {
+    const torch::Tensor output =
+        model.forward({load_tensor("bytes_batch" + batch + ".pt")}).toTensor();
+    EXPECT_TRUE(torch::equal(output, load_tensor("integer_batch" + batch + ".pt"))) << batch;
+  }
+}
+
+TEST_P(TorchScript, AnIntegerModelTakesBytes) {
+  torch::jit::Module model = torch::jit::load(fixture_path("integer.pt"));
+  try {
+    model.forward({load_tensor("bytes_batch2.pt").to(torch::kFloat32)});
+    FAIL() << "float images were accepted";
+  } catch (const std::exception& error) {
+    EXPECT_NE(std::string(error.what()).find("x must be uint8"), std::string::npos) << error.what();
+  }
+}
+
 TEST_P(TorchScript, TheOpsSayWhatIsWrong) {
   const auto op =
       c10::Dispatcher::singleton().findSchemaOrThrow("hybridquant::fake_quant_affine", "");
