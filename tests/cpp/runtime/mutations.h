@@ -239,8 +239,9 @@ inline Outcome load_and_run(std::span<const std::byte> file, std::int64_t larges
     session.run(logits.data(), image.data(), 1);
     for (const auto& [name, codes] : traced(session, image)) {
       const auto& tensors = model.graph().tensors;
-      const auto info = std::find_if(tensors.begin(), tensors.end(),
-                                     [&](const TensorInfo& tensor) { return tensor.name == name; });
+      const auto info =
+          std::find_if(tensors.begin(), tensors.end(),
+                       [&key = name](const TensorInfo& tensor) { return tensor.name == key; });
       const auto [least, most] = std::minmax_element(codes.begin(), codes.end());
       // Kernels rely on this where they read the codes.
       if (*least < info->lowest || *most > info->highest) std::abort();
