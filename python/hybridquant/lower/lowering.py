@@ -181,12 +181,12 @@ class Lowering(Reader):
             codes: What its output's codes mean.
             attributes: Of the node.
             constants: Of the node.
-            shape: Of the output for one image; by default that of ``node``. Another is a step on
-                the way to it, and its name ends in ``op``.
+            shape: Of the output for one image; by default that of ``node``. Another is a part of
+                it, or a step on the way to it, and its name ends in ``op`` if that is another kind.
         """
         own = shape_for_one(node)
         sizes = own if shape is None else tuple(shape)
-        name = node.name if sizes == own else f"{node.name}_{op}"
+        name = node.name if sizes == own or op == node.meta["kind"] else f"{node.name}_{op}"
         output = self._add(IntTensor(self._free(name), sizes, codes))
         names = tuple(operand.name for operand in inputs)
         path = node.meta["path"]

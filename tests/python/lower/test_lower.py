@@ -78,6 +78,8 @@ def test_every_node_gives_the_nearest_code(name):
             continue
         if "tap_offset" in node.constants:  # the image's bytes, see test_image.py
             continue
+        if graph.tensors[node.output].shape[1:] != operators[node.output].meta["shape"][1:]:
+            continue  # a part of a product, see test_narrow.py
         codes = graph.tensors[node.output].codes
         inputs = [graph.tensors[name].codes for name in node.inputs]
         pairs = zip(node.inputs, inputs, strict=True)

@@ -3,25 +3,16 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import torch
 from torch import fx
 
 from hybridquant.capture.graph import args_of
-from hybridquant.lower.fixed_point import multipliers
 from hybridquant.lower.int_graph import Codes
 from hybridquant.lower.lowering import LOWERINGS, Lowering, Operand
+from hybridquant.lower.products import add_product, factors_of, window_of
 from hybridquant.lower.reader import shape_for_one
-from hybridquant.lower.weights import (
-    Weights,
-    bias_codes,
-    check_sums,
-    image_weights,
-    reads_image,
-    tap_offsets,
-    weights_of,
-)
+from hybridquant.lower.weights import Weights
 
 
 @LOWERINGS.register("conv2d")
@@ -30,36 +21,31 @@ def lower_conv2d(lowering: Lowering, node: fx.Node, wanted: Codes) -> Operand:
 
     One that reads the image reads its bytes: the normalisation is folded into its weights.
     """
-    if reads_image(lowering, node):
-        x, weights = lowering.image, image_weights(lowering, node)
-    else:
-        x, weights = lowering.operand(node, 0), weights_of(lowering, node)
-    return product(lowering, node, wanted, "conv2d", x, weights, _options(node))
+    return add_product(lowering, node, wanted, *factors_of(lowering, node))
 
 
 @LOWERINGS.register("conv1d")
 def lower_conv1d(lowering: Lowering, node: fx.Node, wanted: Codes) -> Operand:
     """Add a convolution of an image that is one row high."""
-    x, weights = lowering.operand(node, 0), weights_of(lowering, node)
+    x, weights = factors_of(lowering, node)
     images, channels, length = x.shape
     image = lowering.reshaped(node, x, (images, channels, 1, length))
     weights = Weights(weights.codes.unsqueeze(2), weights.scales, weights.bias)
     single = {"stride": 1, "padding": 0, "dilation": 1}
     options = {
         key: value if key == "groups" else [single[key], *value]
-        for key, value in _options(node).items()
+        for key, value in window_of(node).items()
     }
     own = shape_for_one(node)
     shape = (*own[:2], 1, own[2])
-    result = product(lowering, node, wanted, "conv2d", image, weights, options, shape)
+    result = add_product(lowering, node, wanted, image, weights, options, shape)
     return lowering.reshaped(node, result, own)
 
 
 @LOWERINGS.register("linear")
 def lower_linear(lowering: Lowering, node: fx.Node, wanted: Codes) -> Operand:
     """Add a linear layer with its weights, bias and one multiplier for each output channel."""
-    x, weights = lowering.operand(node, 0), weights_of(lowering, node)
-    return product(lowering, node, wanted, "linear", x, weights, {})
+    return add_product(lowering, node, wanted, *factors_of(lowering, node))
 
 
 @LOWERINGS.register("batch_norm")
@@ -81,36 +67,5 @@ def lower_batch_norm(lowering: Lowering, node: fx.Node, wanted: Codes) -> Operan
     image = lowering.reshaped(node, x, (*x.shape[:2], height, math.prod(x.shape[3:])))
     options = {"stride": [1, 1], "padding": [0, 0], "dilation": [1, 1], "groups": channels}
     weights = Weights(codes, scales, bias)
-    result = product(lowering, node, wanted, "conv2d", image, weights, options, image.shape)
+    result = add_product(lowering, node, wanted, image, weights, options, image.shape)
     return lowering.reshaped(node, result, shape_for_one(node))
-
-
-def product(
-    lowering: Lowering,
-    node: fx.Node,
-    wanted: Codes,
-    op: str,
-    x: Operand,
-    weights: Weights,
-    attributes: dict[str, Any],
-    shape: tuple[int, ...] | None = None,
-) -> Operand:
-    """Add a product with constant weights, of activations or of the image's bytes."""
-    weights, bias = bias_codes(weights, x.codes)
-    offsets = tap_offsets(weights.codes, lowering.mean) if x is lowering.image else None
-    check_sums(weights, bias, x.codes, offsets)
-    m, shift = multipliers(weights.scales * x.codes.scale / wanted.scale)
-    constants = {"weight": weights.codes, "bias": bias, "m": m, "shift": shift}
-    if offsets is not None:
-        constants["tap_offset"] = offsets
-    return lowering.add(op, node, [x], wanted, attributes, constants, shape)
-
-
-def _options(node: fx.Node) -> dict[str, Any]:
-    stride, padding, dilation, groups = args_of(node)[3:7]
-    return {
-        "stride": list(stride),
-        "padding": list(padding),
-        "dilation": list(dilation),
-        "groups": groups,
-    }

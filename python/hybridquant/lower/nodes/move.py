@@ -11,6 +11,7 @@ from hybridquant.capture.graph import args_of
 from hybridquant.lower.errors import CannotLowerError
 from hybridquant.lower.int_graph import Codes
 from hybridquant.lower.lowering import LOWERINGS, Lowering, Operand
+from hybridquant.lower.narrow import narrowed_product
 from hybridquant.lower.reader import shape_for_one
 
 
@@ -18,6 +19,9 @@ from hybridquant.lower.reader import shape_for_one
 def lower_move(lowering: Lowering, node: fx.Node, wanted: Codes) -> Operand:
     """Add a reshape, permutation, slice, expansion or selection of codes."""
     kind, arguments = node.meta["kind"], args_of(node)
+    part = narrowed_product(lowering, node, wanted) if kind == "slice" else None
+    if part is not None:
+        return part
     x = lowering.codes_of(arguments[0], wanted)
     shape = shape_for_one(node)
     if kind in ("reshape", "expand", "expand_batch"):
