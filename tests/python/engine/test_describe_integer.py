@@ -11,10 +11,11 @@ def test_plain_data_holds_every_node():
     assert [(row["op"], row["name"]) for row in plain["nodes"]] == [
         (node.op, node.output) for node in graph.nodes
     ]
+    # The first of the three that the product of query, key and value is split into.
     linear = next(row for row in plain["nodes"] if row["op"] == "linear")
-    assert linear["shape"] == [1, 576, 48]
+    assert linear["shape"] == [1, 576, 16]
     # Weights, and a bias, a multiplier and a shift of four bytes each an output.
-    assert linear["bytes"] == 48 * 16 + 48 * 12
+    assert linear["bytes"] == 16 * 16 + 16 * 12
     assert sum(total["count"] for total in plain["kinds"].values()) == model.num_nodes
     assert sum(row["bytes"] for row in plain["nodes"]) == graph.num_bytes()
     assert plain["file_bytes"] == len(model.to_bytes())
