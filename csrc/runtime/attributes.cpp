@@ -66,6 +66,15 @@ kernels::Multiplier Attributes::get_multiplier() {
   return {static_cast<std::int32_t>(m), static_cast<std::int32_t>(shift)};
 }
 
+kernels::Rounding Attributes::get_rounding(bool has_one_factor) {
+  if (!has("rounding")) return kernels::Rounding::kSingle;
+  const std::string& name = get_string("rounding");
+  if (name == "half_even") return kernels::Rounding::kHalfEven;
+  require(has_one_factor && name == "double", where_, ": attribute 'rounding' must be half_even",
+          has_one_factor ? " or double" : "", ", got '", name, "'");
+  return kernels::Rounding::kDouble;
+}
+
 void Attributes::finish() const {
   for (const auto& [name, value] : node_.attributes) {
     require(known_.contains(name), where_, ": unknown attribute '", name, "'");

@@ -30,6 +30,8 @@ class Attributes {
   Shape get_shape(const std::string& name);
   // The attributes m, 0 to 2^31 - 1, and shift, 1 to 62.
   kernels::Multiplier get_multiplier();
+  // The attribute rounding, "half_even" or, for one factor, "double"; kSingle where there is none.
+  kernels::Rounding get_rounding(bool has_one_factor);
 
   // Throws where an attribute was not asked for.
   void finish() const;

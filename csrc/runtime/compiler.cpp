@@ -193,6 +193,12 @@ kernels::OutputCodes Compiler::output_codes() const {
           .rounding = kernels::Rounding::kSingle};
 }
 
+kernels::OutputCodes Compiler::rounded_codes(bool has_one_factor) {
+  kernels::OutputCodes codes = output_codes();
+  codes.rounding = attributes_->get_rounding(has_one_factor);
+  return codes;
+}
+
 bool Compiler::has_constant(const std::string& name) const {
   return node_->constants.contains(name);
 }

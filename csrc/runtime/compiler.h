@@ -48,6 +48,8 @@ class Compiler {
   void check_same_codes(const Value& value, const char* what) const;
   // How results become codes of the output, which is not int64.
   [[nodiscard]] kernels::OutputCodes output_codes() const;
+  // The same by the rule of the attribute rounding, for a multiplier or for several inputs.
+  kernels::OutputCodes rounded_codes(bool has_one_factor = true);
 
   // A constant of the node as a vector. Throws where it is missing or has another type or shape.
   std::vector<std::int8_t> int8s(const std::string& name, const Shape& shape);

@@ -43,7 +43,10 @@ def quantize(
 
 
 def to_integer(
-    graph: QuantGraph, config: DataConfig, classes: Sequence[str] | None = None
+    graph: QuantGraph,
+    config: DataConfig,
+    classes: Sequence[str] | None = None,
+    rounding: str = "single",
 ) -> IntegerModel:
     """Return the integer model of a quantized graph, in which no operator is float.
 
@@ -51,10 +54,12 @@ def to_integer(
         graph: From ``quantize``, with a recipe that quantizes every operator.
         config: How photographs become the model's input, ``LoadedModel.data_config``.
         classes: Name of each logit, where known.
+        rounding: ``single``, ``half_even`` or ``double``, as in ``hybridquant.lower.lower``: for
+            results that must equal those of another engine's rule.
 
     Raises:
         NotImplementedError: If an operator cannot become integer; the text lists all of them.
-        ValueError: If ``config`` or ``classes`` do not fit the graph.
+        ValueError: If ``config`` or ``classes`` do not fit the graph, or ``rounding`` is no rule.
     """
-    lowered = lower(graph, config.mean, config.std)
+    lowered = lower(graph, config.mean, config.std, rounding)
     return IntegerModel(integer_model_bytes(lowered, config, classes or ()))

@@ -28,6 +28,7 @@ from hybridquant.export import save_integer_model
 from hybridquant.export.integer_ops import OPS
 from hybridquant.lower import Codes, IntGraph, IntNode, IntTensor, lower, simulate
 from hybridquant.lower.int_graph import DTYPES
+from hybridquant.lower.rounding import with_rounding
 
 FOLDER = Path(__file__).parent / "models"
 SEED = 0
@@ -233,9 +234,12 @@ def models() -> dict[str, IntGraph]:
         "attention": lowered(attention),
         "attention_4bit": lowered(attention, bits=4),
         "by_hand": by_hand(),
+        "by_hand_double": with_rounding(by_hand(), "double"),
+        "by_hand_half_even": with_rounding(by_hand(), "half_even"),
         "moves": lowered(moves),
         "sums": lowered(sums, more=EXACT),
         "windows": lowered(windows),
+        "windows_double": with_rounding(lowered(windows), "double"),
     }
 
 

@@ -31,7 +31,7 @@ void compile_join(Compiler& compiler, Join join) {
                                    .x_m = static_cast<std::int32_t>(m[0]),
                                    .y_m = static_cast<std::int32_t>(m[1]),
                                    .shift = static_cast<std::int32_t>(shift),
-                                   .output = compiler.output_codes()};
+                                   .output = compiler.rounded_codes(false)};
   add_elementwise(compiler, args, kernels::add_codes, inputs);
 }
 

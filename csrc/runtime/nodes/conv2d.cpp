@@ -199,9 +199,9 @@ Value checked_input(Compiler& compiler) {
   return x;
 }
 
-kernels::Conv2dArgs common_args(const Compiler& compiler, const Value& x, const Value& y) {
+kernels::Conv2dArgs common_args(Compiler& compiler, const Value& x, const Value& y) {
   kernels::Conv2dArgs args{};
-  args.codes = compiler.output_codes();
+  args.codes = compiler.rounded_codes();
   args.x_type = x.type;
   args.y_type = y.type;
   args.x_zero_point = static_cast<std::int32_t>(x.zero_point);
@@ -267,7 +267,7 @@ void compile_linear(Compiler& compiler) {
   rows.rows = num_rows;
   rows.in_features = features;
   rows.out_features = stored[0];
-  rows.codes = compiler.output_codes();
+  rows.codes = compiler.rounded_codes();
   rows.y_type = y.type;
   rows.x_type = x.type;
   rows.accumulator_type = type;

@@ -145,7 +145,7 @@ void compile(Compiler& compiler, bool is_requantized) {
     const kernels::Int128 product = kernels::Int128{largest} * std::abs(std::int64_t{by.m});
     require((product >> by.shift) < kernels::Int128{1} << 61, compiler.where(),
             ": requantized sums must be below 2^61, got m ", by.m, " and shift ", by.shift);
-    args.codes = compiler.output_codes();
+    args.codes = compiler.rounded_codes();
   } else {
     compiler.check_output_type({args.accumulator_type, CodeType::kInt64});
     require(output.zero_point == 0 && output.lowest <= -largest && output.highest >= largest,

@@ -62,7 +62,7 @@ void compile(Compiler& compiler, Reduction reduction) {
   std::copy(inner.sizes.begin(), inner.sizes.end(), args.reduced_sizes);
   std::copy(inner.strides[0].begin(), inner.strides[0].end(), args.x_reduced_strides);
   args.reduction = reduction;
-  args.output = compiler.output_codes();
+  args.output = compiler.rounded_codes();
   compiler.add({.run =
                     [args, by, x, y](const Memory& memory, std::int64_t begin, std::int64_t end,
                                      std::byte*) {

@@ -24,7 +24,7 @@ void compile(Compiler& compiler) {
   require(y == 0 || x <= (limit - 1) / y, compiler.where(), ": products must be below ", limit,
           " with shift ", by.shift, ", got inputs up to ", x, " and ", y);
   const kernels::MulCodesArgs args{
-      .q = {}, .x = {}, .y = {}, .sizes = {}, .by = by, .output = compiler.output_codes()};
+      .q = {}, .x = {}, .y = {}, .sizes = {}, .by = by, .output = compiler.rounded_codes()};
   add_elementwise(compiler, args, kernels::mul_codes, inputs);
 }
 

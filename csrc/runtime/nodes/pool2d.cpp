@@ -64,7 +64,7 @@ void compile(Compiler& compiler, Pooling pooling) {
   std::vector<Multiplier> multipliers;
   if (pooling == Pooling::kAverage) {
     multipliers = read_multipliers(compiler, x, args.shape);
-    args.codes = compiler.output_codes();
+    args.codes = compiler.rounded_codes();
   } else {
     compiler.check_same_codes(x, "the input");
   }

@@ -19,7 +19,7 @@ void compile(Compiler& compiler) {
           limit, ", got ", x.magnitude());
   compiler.check_output(x.view.sizes);
   const kernels::RequantizeCodesArgs args{
-      .q = {}, .x = {}, .sizes = {}, .by = by, .output = compiler.output_codes()};
+      .q = {}, .x = {}, .sizes = {}, .by = by, .output = compiler.rounded_codes()};
   add_elementwise(compiler, args, kernels::requantize_codes, inputs);
 }
 

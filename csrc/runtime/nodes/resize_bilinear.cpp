@@ -62,7 +62,7 @@ void compile(Compiler& compiler) {
   args.by = compiler.attributes().get_multiplier();
   require(x.type != CodeType::kInt16 || args.by.shift >= 16, compiler.where(),
           ": shift must be at least 16 for int16 inputs, got ", args.by.shift);
-  args.codes = compiler.output_codes();
+  args.codes = compiler.rounded_codes();
   args.y_column_stride = y.view.strides[3];
   args.y_row_stride = y.view.strides[2];
   args.y_batch_stride = y.view.strides[0];

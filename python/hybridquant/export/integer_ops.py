@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from hybridquant.export import integer_shapes as shapes
 from hybridquant.export.integer_schema import (
@@ -16,6 +17,7 @@ from hybridquant.export.integer_schema import (
     Wholes,
 )
 from hybridquant.lower.int_graph import DTYPES
+from hybridquant.lower.rounding import RULES
 
 _ANY = tuple(DTYPES)
 _WIDE = (*NARROW, "int32")
@@ -86,7 +88,7 @@ _NORM: Mapping[str, Attribute] = {
     "shift": _SHIFT,
 }
 
-OPS: dict[str, Op] = {
+_OPS = {
     "channel_table": Op(
         (("images", "channels", "*"),), {}, {"table": Constant(("output",), ("channels", "codes"))}
     ),
@@ -180,3 +182,10 @@ OPS: dict[str, Op] = {
         keeps=_CODES,
     ),
 }
+
+
+def _with_rounding(op: Op, rules: tuple[str, ...]) -> Op:
+    return replace(op, optional={"rounding": Choice("rounding", rules)}) if rules else op
+
+
+OPS: dict[str, Op] = {name: _with_rounding(op, RULES.get(name, ())) for name, op in _OPS.items()}

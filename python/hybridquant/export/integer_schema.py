@@ -106,6 +106,7 @@ class Op:
         dtypes: That inputs may have.
         keeps: What the codes of inputs and output have in common, fields of ``Codes``.
         zero_point: Of the output, where there is no choice.
+        optional: Attributes that a node may lack, by name.
     """
 
     inputs: tuple[tuple[str, ...], ...] | None
@@ -115,6 +116,7 @@ class Op:
     dtypes: tuple[str, ...] = NARROW
     keeps: tuple[str, ...] = ()
     zero_point: int | None = None
+    optional: Mapping[str, Attribute] = field(default_factory=dict)
 
 
 def check_shape(where: str, value: object) -> tuple[int, ...]:
@@ -145,9 +147,10 @@ def check_node(where: str, op: Op, node: IntNode, tensors: Mapping[str, IntTenso
     """
     output = tensors[node.output]
     inputs = [tensors[name] for name in node.inputs]
-    record(f"{where}.attributes", node.attributes, op.attributes)
-    for name, attribute in op.attributes.items():
-        attribute.check(f"{where}.attributes.{name}", node.attributes[name])
+    record(f"{where}.attributes", node.attributes, op.attributes, op.optional)
+    known = {**op.attributes, **op.optional}
+    for name, value in node.attributes.items():
+        known[name].check(f"{where}.attributes.{name}", value)
     if "code" in node.attributes:  # of pad
         code, codes = node.attributes["code"], output.codes
         whole(f"{where}.attributes.code", code, codes.lowest, codes.highest)

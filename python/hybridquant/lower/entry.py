@@ -11,10 +11,13 @@ from hybridquant.lower.errors import LoweringError
 from hybridquant.lower.int_graph import IntGraph
 from hybridquant.lower.logits import logit_codes
 from hybridquant.lower.lowering import Lowering
+from hybridquant.lower.rounding import SINGLE, check_rounding, with_rounding
 from hybridquant.quant_graph import QuantGraph
 
 
-def lower(graph: QuantGraph, mean: Sequence[float], std: Sequence[float]) -> IntGraph:
+def lower(
+    graph: QuantGraph, mean: Sequence[float], std: Sequence[float], rounding: str = SINGLE
+) -> IntGraph:
     """Return the integer model of a calibrated QuantGraph.
 
     Args:
@@ -22,14 +25,20 @@ def lower(graph: QuantGraph, mean: Sequence[float], std: Sequence[float]) -> Int
             what reads a matrix product may be left unquantized, and reads its exact sums.
         mean: Mean of each channel, of pixels in 0 to 1, as in ``DataConfig``.
         std: Standard deviation of each channel.
+        rounding: Rule by which products with a multiplier become codes: ``single`` (one rounding,
+            halves up), ``half_even`` (one rounding, halves to the even code) or ``double`` (two,
+            as gemmlowp and TFLite). Sums of two tensors have no ``double`` and stay ``single``, as
+            do softmaxes, norms and quotients under every rule.
 
     Raises:
         LoweringError: If an operator cannot become integer; the text lists all of them.
+        ValueError: If ``rounding`` is another.
     """
+    check_rounding(rounding)
     (output,) = graph.graph.find_nodes(op="output")
     logits = args_of(output)[0]
     if not isinstance(logits, fx.Node):
         raise LoweringError(["the output must be one tensor"])
     lowering = Lowering(graph, mean, std)
     lowering.prepare()
-    return lowering.finish(logits, logit_codes(lowering, logits))
+    return with_rounding(lowering.finish(logits, logit_codes(lowering, logits)), rounding)

@@ -43,6 +43,9 @@ TEST(NodeErrors, Fields) {
        {"/graph/nodes/0/attributes/shift", "63", "attribute 'shift' must be 1 to 62, got 63"},
        {"/graph/nodes/0/attributes/m", "2147483648", "'m' must be 0 to 2147483647, got 2147483648"},
        {"/graph/nodes/0/attributes/m", "-1", "attribute 'm' must be 0 to 2147483647, got -1"},
+       {"/graph/nodes/0/attributes/rounding", "\"up\"",
+        "attribute 'rounding' must be half_even or double, got 'up'"},
+       {"/graph/nodes/0/attributes/rounding", "1", "attribute 'rounding' must be a string"},
        {"/graph/nodes/0/attributes/m", "[1]", "attribute 'm' must be an integer"},
        {"/graph/nodes/0/constants/a", "\"nodes.0.a\"", "unknown constant 'a'"},
        {"/graph/tensors/2/shape", "[5]", "output 'y' must have shape [1, 5], got [5]"}});
@@ -67,6 +70,8 @@ TEST(NodeErrors, Joins) {
                  {"/graph/nodes/0/attributes/m/1", "-2147483648", "must hold -2147483647 to"},
                  {"/graph/nodes/0/attributes/m", "1", "'m' must be a list of integers"},
                  {"/graph/nodes/0/attributes/shift", "63", "'shift' must be 1 to 62, got 63"},
+                 {"/graph/nodes/0/attributes/rounding", "\"double\"",
+                  "attribute 'rounding' must be half_even, got 'double'"},
                  {"/graph/tensors/3/shape", "[2, 3]",
                   "an input of shape [2, 2] must broadcast to the output's shape [2, 3]"},
                  {"/graph/tensors/3/shape", "[2]", "must broadcast to the output's shape [2]"}});

@@ -43,7 +43,8 @@ def test_a_row_is_what_is_checked(name):
     op, (inputs, attributes, constants, _) = OPS[name], ROWS[name]
     shapes = [f"{types(op.dtypes)} [{', '.join(shape)}]" for shape in op.inputs or [("*",)]]
     assert inputs == ", ".join(shapes) + ("" if op.inputs else ", one or more")
-    assert attributes == ", ".join(f"`{attribute}`" for attribute in op.attributes)
+    names = [f"`{attribute}`" for attribute in op.attributes]
+    assert attributes == ", ".join([*names, *(f"optional `{name}`" for name in op.optional)])
     assert constants == ", ".join(
         f"{'optional ' * c.is_optional}`{key}` {types(c.dtypes)} [{', '.join(c.shape)}]"
         for key, c in op.constants.items()

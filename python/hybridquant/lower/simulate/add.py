@@ -9,7 +9,7 @@ from torch import Tensor
 
 from hybridquant.lower.int_graph import IntGraph, IntNode
 from hybridquant.lower.simulate import SIMULATORS, centred, zero_point
-from hybridquant.lower.simulate.rounding import requantize
+from hybridquant.lower.simulate.rounding import requantize, rounding_of, to_even
 
 
 @SIMULATORS.register("add")
@@ -33,20 +33,24 @@ def simulate_minimum(graph: IntGraph, node: IntNode, inputs: Sequence[Tensor]) -
 def _joined(
     graph: IntGraph, node: IntNode, inputs: Sequence[Tensor], join: Callable[..., Tensor]
 ) -> Tensor:
-    shift = node.attributes["shift"]
+    shift = torch.tensor(node.attributes["shift"])
     x, y = (
         value * m
         for value, m in zip(centred(graph, node, inputs), node.attributes["m"], strict=True)
     )
-    result: Tensor = ((join(x, y) + (1 << (shift - 1))) >> shift) + zero_point(graph, node)
-    return result
+    joined: Tensor = join(x, y)
+    result = (joined + (1 << (shift - 1))) >> shift
+    if rounding_of(node) == "half_even":
+        result = to_even(result, joined, shift)
+    return result + zero_point(graph, node)
 
 
 @SIMULATORS.register("requantize")
 def simulate_requantize(graph: IntGraph, node: IntNode, inputs: Sequence[Tensor]) -> Tensor:
     """Change the codes of a tensor."""
     (x,) = centred(graph, node, inputs)
-    return requantize(x, node.attributes["m"], node.attributes["shift"]) + zero_point(graph, node)
+    a = node.attributes
+    return requantize(x, a["m"], a["shift"], rounding_of(node)) + zero_point(graph, node)
 
 
 @SIMULATORS.register("add_constant")

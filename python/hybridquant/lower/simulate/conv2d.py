@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from hybridquant.lower.int_graph import IntGraph, IntNode
 from hybridquant.lower.simulate import SIMULATORS, centred, zero_point
-from hybridquant.lower.simulate.rounding import requantize
+from hybridquant.lower.simulate.rounding import requantize, rounding_of
 
 
 @SIMULATORS.register("conv2d")
@@ -29,7 +29,8 @@ def simulate_conv2d(graph: IntGraph, node: IntNode, inputs: Sequence[Tensor]) ->
         offsets = node.constants["tap_offset"].double().unsqueeze(1)
         sums = sums - F.conv2d(inside, offsets, None, *options[:3])
     rows = (-1, 1, 1)
-    return requantize(sums.long(), m.reshape(rows), shift.reshape(rows)) + zero_point(graph, node)
+    m, shift = m.reshape(rows), shift.reshape(rows)
+    return requantize(sums.long(), m, shift, rounding_of(node)) + zero_point(graph, node)
 
 
 @SIMULATORS.register("linear")
@@ -38,4 +39,4 @@ def simulate_linear(graph: IntGraph, node: IntNode, inputs: Sequence[Tensor]) ->
     (x,) = centred(graph, node, inputs)
     weight, bias, m, shift = (node.constants[k] for k in ("weight", "bias", "m", "shift"))
     sums = F.linear(x.double(), weight.double(), bias.double()).long()
-    return requantize(sums, m, shift) + zero_point(graph, node)
+    return requantize(sums, m, shift, rounding_of(node)) + zero_point(graph, node)

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from hybridquant.lower.int_graph import IntGraph, IntNode
 from hybridquant.lower.simulate import SIMULATORS, centred, zero_point
-from hybridquant.lower.simulate.rounding import floor_divide, requantize
+from hybridquant.lower.simulate.rounding import floor_divide, requantize, rounding_of
 
 
 @SIMULATORS.register("matmul")
@@ -18,7 +18,7 @@ def simulate_matmul(graph: IntGraph, node: IntNode, inputs: Sequence[Tensor]) ->
     x, y = centred(graph, node, inputs)
     sums = (x.double() @ y.double()).long()
     a = node.attributes
-    return requantize(sums, a["m"], a["shift"]) + zero_point(graph, node)
+    return requantize(sums, a["m"], a["shift"], rounding_of(node)) + zero_point(graph, node)
 
 
 @SIMULATORS.register("matmul_sums")
@@ -33,7 +33,7 @@ def simulate_mul(graph: IntGraph, node: IntNode, inputs: Sequence[Tensor]) -> Te
     """Multiply element by element."""
     x, y = centred(graph, node, inputs)
     a = node.attributes
-    return requantize(x * y, a["m"], a["shift"]) + zero_point(graph, node)
+    return requantize(x * y, a["m"], a["shift"], rounding_of(node)) + zero_point(graph, node)
 
 
 @SIMULATORS.register("div")

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from hybridquant.lower.int_graph import IntGraph, IntNode
 from hybridquant.lower.simulate import SIMULATORS, centred, zero_point
-from hybridquant.lower.simulate.rounding import requantize
+from hybridquant.lower.simulate.rounding import requantize, rounding_of
 
 _RESIZE_ONE = 2**11
 
@@ -21,7 +21,7 @@ def simulate_mean(graph: IntGraph, node: IntNode, inputs: Sequence[Tensor]) -> T
     (x,) = centred(graph, node, inputs)
     a = node.attributes
     sums = x.sum(a["axes"], keepdim=a["keepdim"])
-    return requantize(sums, a["m"], a["shift"]) + zero_point(graph, node)
+    return requantize(sums, a["m"], a["shift"], rounding_of(node)) + zero_point(graph, node)
 
 
 @SIMULATORS.register("amax")
@@ -42,7 +42,8 @@ def _extreme(
     (x,) = centred(graph, node, inputs)
     a = node.attributes
     extremes = function(x, a["axes"], keepdim=a["keepdim"])
-    return requantize(extremes, a["m"], a["shift"]) + zero_point(graph, node)
+    codes = requantize(extremes, a["m"], a["shift"], rounding_of(node))
+    return codes + zero_point(graph, node)
 
 
 @SIMULATORS.register("avg_pool2d")
@@ -52,7 +53,7 @@ def simulate_avg_pool2d(graph: IntGraph, node: IntNode, inputs: Sequence[Tensor]
     ones = torch.ones_like(x[:1, :1])
     sums, counts = _window_sums(x, node), _window_sums(ones, node)
     m, shift = (node.constants[key].long()[counts - 1] for key in ("m", "shift"))
-    return requantize(sums, m, shift) + zero_point(graph, node)
+    return requantize(sums, m, shift, rounding_of(node)) + zero_point(graph, node)
 
 
 @SIMULATORS.register("max_pool2d")
@@ -72,7 +73,7 @@ def simulate_resize_bilinear(graph: IntGraph, node: IntNode, inputs: Sequence[Te
         second = weight.long() if axis == -1 else weight.long()[:, None]
         x = x.index_select(axis, low) * (_RESIZE_ONE - second) + x.index_select(axis, high) * second
     a = node.attributes
-    return requantize(x, a["m"], a["shift"]) + zero_point(graph, node)
+    return requantize(x, a["m"], a["shift"], rounding_of(node)) + zero_point(graph, node)
 
 
 def _window_sums(x: Tensor, node: IntNode) -> Tensor:
