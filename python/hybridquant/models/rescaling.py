@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
+
+from hybridquant.models.recorded_calls import RecordedCalls, forward_replaced
 
 # Scaling by a power of two is exact, so what only passes the factor on gives it back exactly. This
 # noise times 4 crosses the bends of hard-swish, ReLU6 and all smoother activations.
@@ -35,8 +37,9 @@ class RescalingProber:
 
     Every convolution and linear layer is replaced by fixed noise of the shape of its output, and
     norms get neutral parameters. That cuts the model into the parts between the layers, so what is
-    found holds for any image and any weights; and it costs little. Each try is made with the noise
-    and with its negative, so that no ReLU hides a channel.
+    found holds for any image and any weights; and it costs little, as parts that a try does not
+    reach are not run again. Each try is made with the noise and with its negative, so that no ReLU
+    hides a channel.
 
     Args:
         model: A copy to work on; its norms are changed.
@@ -67,7 +70,8 @@ class RescalingProber:
                     tensor = getattr(layer, name, None)
                     if isinstance(tensor, Tensor):
                         tensor.fill_(value)
-            self._before = {sign: self._run(sign) for sign in (1, -1)}
+            self._calls = {sign: RecordedCalls(model) for sign in (1, -1)}
+            self._before = {sign: self._run(sign) for sign in self._calls}
 
     def _draw(self, generator: torch.Generator) -> None:
         """Draw noise for each call of each layer."""
@@ -106,7 +110,7 @@ class RescalingProber:
             def forward(value: Tensor) -> Tensor:
                 call = len(inputs[layer])
                 # A copy, because models may activate and add in place.
-                inputs[layer].append(value.clone())
+                inputs[layer].append(value.clone() if probe is None else value)
                 output = sign * self._noise[layer][call]
                 if probe is not None:
                     probe.compare(layer, call, value)
@@ -118,7 +122,9 @@ class RescalingProber:
 
         with ExitStack() as stack:
             for layer in self._noise:
-                stack.enter_context(_forward_replaced(layer, stand_in(layer)))
+                stack.enter_context(forward_replaced(layer, stand_in(layer)))
+            calls = self._calls[sign]
+            stack.enter_context(calls.given_back(probe.producer) if probe else calls.recorded())
             if probe is not None and probe.producer not in self._noise:
                 scale_output(probe.producer, probe.row, _PROBE)
                 stack.callback(scale_output, probe.producer, probe.row, 1 / _PROBE)
@@ -158,15 +164,6 @@ class _Probe:
             channels = changed.tolist()
         if self.readers.setdefault(layer, channels) != channels:
             raise _IllegalError
-
-
-@contextmanager
-def _forward_replaced(layer: nn.Module, forward: Callable[[Tensor], Tensor]) -> Iterator[None]:
-    layer.__dict__["forward"] = forward
-    try:
-        yield
-    finally:
-        del layer.__dict__["forward"]
 
 
 def scale_output(layer: nn.Module, row: int, factor: float) -> None:
