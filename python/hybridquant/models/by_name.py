@@ -86,10 +86,11 @@ def _load_reference(
     module = zoo.build(card["model"], card["num_classes"], pretrained=False, **options)
     weights = path or entry.weights
     load_into(module, read_state_dict(weights), weights, entry.name)
+    config = DataConfig.from_mapping(card)
     return LoadedModel(
         entry.name,
-        module.float().eval(),
-        DataConfig.from_mapping(card),
+        factory.state_data_config(module.float().eval(), config),
+        config,
         classes=tuple(card["classes"]),
         card=card if path is None else None,
     )
@@ -126,10 +127,11 @@ def _load_from_zoo(
     is_random = path is None and not pretrained
     # Trained weights for 1,000 classes are taken for ImageNet-1k's.
     is_imagenet = count == _IMAGENET_CLASSES and not is_random
+    config = zoo.data_config(name, module)
     return LoadedModel(
         name,
-        module.float().eval(),
-        zoo.data_config(name, module),
+        factory.state_data_config(module.float().eval(), config),
+        config,
         classes=imagenet_classes() if is_imagenet else None,
         is_random=is_random,
     )

@@ -37,6 +37,13 @@ def build(name: str) -> nn.Module:
     return model
 
 
+def state_data_config(module: nn.Module, config: DataConfig) -> nn.Module:
+    """Let a module state its preprocessing, for ``data_config``; return it."""
+    # Not by setattr, which type checkers take to be of tensors and modules.
+    module.__dict__["data_config"] = config
+    return module
+
+
 def data_config(module: nn.Module) -> DataConfig:
     """Return the preprocessing that the model states, else ImageNet's usual one at 224 x 224.
 

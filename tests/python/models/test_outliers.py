@@ -2,6 +2,7 @@
 
 import copy
 
+import numpy as np
 import pytest
 import timm
 import torch
@@ -9,7 +10,7 @@ import torch.nn.functional as F
 from torch import nn
 
 import hybridquant
-from hybridquant.data import load_data
+from hybridquant.data import DataConfig, load_data
 from hybridquant.models import inject_outliers, load_model
 from hybridquant.report import predict
 
@@ -172,15 +173,130 @@ def test_the_seed_decides_and_the_model_stays():
     assert all(torch.equal(value, before[key]) for key, value in model.state_dict().items())
 
 
+def pair():
+    """Return a model with one legal pair, whose input is 3 x 16 x 16 or larger."""
+    return nn.Sequential(nn.Conv2d(3, 32, 3), nn.ReLU(), nn.Conv2d(32, 4, 1)).eval()
+
+
+def with_nan(images):
+    images = images.clone()
+    images[0, 1, 2, 3] = float("nan")
+    return images
+
+
 @pytest.mark.parametrize("ratio", [0, 0.5, -4, 2000, float("nan")])
 def test_ratio_is_checked(ratio):
     with pytest.raises(ValueError, match="ratio must be 1 to 1024"):
         inject_outliers(nn.Sequential(nn.Conv2d(3, 3, 1)).eval(), ratio, 0)
 
 
-def test_training_mode_is_refused():
-    with pytest.raises(ValueError, match="model must be in eval mode"):
-        inject_outliers(nn.Sequential(nn.Conv2d(3, 3, 1)), 4, 0)
+@pytest.mark.parametrize(
+    ("wrong", "kind", "problem"),
+    [
+        ({"ratio": "4"}, TypeError, "ratio must be a number from 1 to 1024, got '4'"),
+        ({"ratio": None}, TypeError, "ratio must be a number from 1 to 1024, got None"),
+        ({"ratio": True}, TypeError, "ratio must be a number from 1 to 1024, got True"),
+        ({"ratio": float("nan")}, ValueError, "ratio must be 1 to 1024, got nan"),
+        ({"ratio": 0.99}, ValueError, "ratio must be 1 to 1024, got 0.99"),
+        ({"seed": None}, TypeError, "seed must be a whole number, got None"),
+        ({"seed": 1.5}, TypeError, "seed must be a whole number, got 1.5"),
+        ({"seed": True}, TypeError, "seed must be a whole number, got True"),
+        ({"seed": 2**64}, ValueError, "seed must be -2^63 to 2^64 - 1, got 18446744073709551616"),
+        ({"model": None}, TypeError, "model must be an nn.Module, got NoneType"),
+        ({"model": pair().half()}, TypeError, "model must be float32, got 0.weight in float16; "),
+        ({"model": pair().double()}, TypeError, "model must be float32, got 0.weight in float64"),
+        ({"model": pair().train()}, ValueError, "model must be in eval mode, got one in training"),
+        (
+            {"model": Model(lambda _, x: [x]).eval()},
+            ValueError,
+            "model must return a tensor, got l",
+        ),
+        ({"model": Model(lambda _, x: x.log()).eval()}, ValueError, "model must return finite num"),
+        ({"example": IMAGES[0]}, ValueError, "at least one, got shape [3, 16, 16]"),
+        ({"example": IMAGES[:0]}, ValueError, "at least one, got shape [0, 3, 16, 16]"),
+        ({"example": IMAGES.byte()}, TypeError, "example must be a float32 tensor, got uint8"),
+        ({"example": IMAGES.half()}, TypeError, "example must be a float32 tensor, got float16"),
+        ({"example": IMAGES.numpy()}, TypeError, "example must be a float32 tensor, got ndarray"),
+        ({"example": with_nan(IMAGES)}, ValueError, "example must be finite, got NaN or infinity"),
+        ({"example": IMAGES / 0}, ValueError, "example must be finite, got NaN or infinity"),
+        ({"example": IMAGES.to("meta")}, ValueError, "on the model's device, cpu, got meta"),
+        (
+            {"example": IMAGES[:, :1]},
+            ValueError,
+            "example must be images that the model takes, got [2, 1, 16, 16] (RuntimeError: Given",
+        ),
+    ],
+)
+def test_mistakes_are_named(wrong, kind, problem):
+    arguments = {"model": pair(), "ratio": 4, "seed": 0, "example": IMAGES, **wrong}
+    with pytest.raises(kind, match=r"^inject_outliers: ") as caught:
+        inject_outliers(**arguments)
+    assert problem in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_loaded_model_is_not_its_module():
+    with pytest.raises(TypeError, match=r"got LoadedModel; pass its \.module$"):
+        inject_outliers(load_model("mobilevit_xxs.imagenette"), 4, 0)
+
+
+def test_numbers_of_other_kinds_do():
+    first = inject_outliers(pair(), np.float32(4), np.int64(3), example=IMAGES)
+    assert isinstance(first[0].weight, nn.Parameter)
+
+
+class Sized(nn.Module):
+    """A legal pair that notes the sizes of its images."""
+
+    def __init__(self, **attributes):
+        super().__init__()
+        self.layers = pair()
+        self.sizes = set()
+        self.__dict__.update(attributes)
+
+    def forward(self, images):
+        self.sizes.add(tuple(images.shape))
+        return self.layers(images)
+
+
+@pytest.mark.parametrize(
+    ("attributes", "size"),
+    [
+        ({"pretrained_cfg": {"input_size": (3, 40, 48)}}, (3, 40, 48)),
+        (
+            {
+                "pretrained_cfg": {"input_size": (3, 40, 48)},
+                "data_config": DataConfig((3, 24, 32)),
+            },
+            (3, 24, 32),
+        ),
+        ({}, (3, 224, 224)),
+    ],
+)
+def test_without_an_example_images_have_the_models_own_size(attributes, size):
+    model = Sized(**attributes).eval()
+    inject_outliers(model, 4, 0)
+    assert model.sizes == {(1, *size)}
+
+
+def test_a_checkpoint_is_tried_at_the_size_on_its_card(monkeypatch):
+    reference = load_model("efficientvit_b0.imagenette")
+    sizes = []
+    reference.module.register_forward_pre_hook(lambda _, images: sizes.append(images[0].shape))
+    # The size is known at the first run, and one is enough here.
+    monkeypatch.setattr("hybridquant.models.outliers.RescalingProber", None)
+    with pytest.raises(TypeError, match="not callable"):
+        inject_outliers(reference.module, 4, 0)
+    assert sizes == [(1, *reference.card["input_size"])]
+
+
+def test_noise_that_does_not_fit_says_what_to_do():
+    class Fixed(nn.Module):
+        def forward(self, images):
+            return images.reshape(-1, 11)
+
+    with pytest.raises(ValueError, match=r"got noise \[1, 3, 224, 224\] .*; pass images of the"):
+        inject_outliers(Fixed().eval(), 4, 0)
 
 
 @pytest.mark.slow
