@@ -1,10 +1,14 @@
 """Settings of training runs."""
 
+import dataclasses
+import json
+import re
 from pathlib import Path
 
 import pytest
 import timm
 
+from hybridquant.models import list_models
 from training.settings import Stage, read_settings
 
 CONFIGS = Path(__file__).parents[3] / "configs" / "train"
@@ -68,3 +72,14 @@ def test_shipped_settings_are_good(path):
     settings = read_settings(path)
     assert timm.is_model(settings.model)
     assert path.stem.removesuffix("_continued") == settings.model
+
+
+@pytest.mark.parametrize("entry", list_models(), ids=lambda entry: entry.name)
+def test_cards_name_the_settings_that_are_shipped(entry):
+    named = re.search(r"configs/train/(\S+\.yaml)", entry.card["training"])
+    if named is None:
+        assert entry.name == "efficientvit_b0.imagenette"
+        return
+    settings = json.loads(json.dumps(dataclasses.asdict(read_settings(CONFIGS / named[1]))))
+    assert entry.card["settings"] == settings
+    assert entry.name in (CONFIGS / named[1]).read_text()
