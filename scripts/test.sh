@@ -4,7 +4,7 @@ set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/setup_env.sh"
 cd "$root"
 
-make_environment "[dev]" libgtest-dev libjpeg-dev libpng-dev
+make_environment "[dev]" clang libclang-rt-dev libgtest-dev libjpeg-dev libpng-dev
 export PATH="$root/.venv/bin:$PATH"
 
 say "format, lint, layers, types"
@@ -18,6 +18,9 @@ say "C++ tests, rings 0 and 1 alone, under address and undefined-behaviour sanit
 cmake --preset asan
 cmake --build --preset asan
 ctest --preset asan --output-on-failure
+
+say "fuzz the model file's reader for a minute"
+bash scripts/fuzz.sh
 
 say "C++ tests, everything"
 cmake --preset dev -DPython_EXECUTABLE="$python"
