@@ -2,9 +2,7 @@
 
 import hashlib
 import json
-import os
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,14 +14,6 @@ from hybridquant.data import load_data
 from hybridquant.models import default_model_name, list_models, load_model, reference
 
 TESTS = Path(__file__).parents[2]
-
-
-def shared_folder() -> Path:
-    """Return the development data, by HYBRIDQUANT_SHARED or beside the checkout."""
-    folder = Path(os.environ.get("HYBRIDQUANT_SHARED", TESTS.parents[1] / "shared"))
-    if not (folder / "data" / "imagenette_val.tar").is_file():
-        pytest.skip(f"no data/imagenette_val.tar in {folder}; set HYBRIDQUANT_SHARED")
-    return folder
 
 
 def test_default_is_one_of_the_list() -> None:
@@ -46,15 +36,6 @@ def test_cards_facts_hold(entry: reference.ReferenceModel) -> None:
     assert logits.shape == (2, card["num_classes"])
 
 
-@pytest.fixture
-def one_thread() -> Iterator[None]:
-    """Use one thread: more make a busy machine wait for itself."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 def hits(name: str, archive: Path) -> tuple[int, int]:
     model = load_model(name)
     found = load_data(archive, model.data_config, classes=model.classes, require_labels=True)
@@ -75,8 +56,8 @@ def test_default_recognises_the_sample() -> None:
 @pytest.mark.slow
 @pytest.mark.usefixtures("one_thread")
 @pytest.mark.parametrize("entry", list_models(), ids=lambda entry: entry.name)
-def test_top1_is_the_cards(entry: reference.ReferenceModel) -> None:
-    right, images = hits(entry.name, shared_folder() / "data" / "imagenette_val.tar")
+def test_top1_is_the_cards(entry: reference.ReferenceModel, shared: Path) -> None:
+    right, images = hits(entry.name, shared / "data" / "imagenette_val.tar")
     card = entry.card
     main = {"top1": card["top1_val"], "images": card["top1_images"]}
     measured = [main, *card.get("top1_elsewhere", ())]
