@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <fstream>
 #include <limits>
+#include <system_error>
 #include <utility>
 
 #include "runtime/json.h"
@@ -182,8 +183,9 @@ void TensorFile::check_all_used() const {
 }
 
 std::vector<std::byte> read_file(const std::string& path) {
-  // A folder can be opened.
-  require(!std::filesystem::is_directory(path), path, ": must be a file, not a folder");
+  // A folder can be opened. What cannot even be looked at cannot.
+  std::error_code error;
+  require(!std::filesystem::is_directory(path, error), path, ": must be a file, not a folder");
   std::ifstream file(path, std::ios::binary | std::ios::ate);
   require(file.good(), path, ": cannot be opened");
   const std::streamoff size = file.tellg();

@@ -173,6 +173,8 @@ TEST(ReadFile, ReadsBytesAndNamesTheFileThatItCannotRead) {
   EXPECT_EQ(error(path), path + ": must have at most 1073741824 bytes, got 1073741825");
   EXPECT_EQ(error(path + ".none"), path + ".none: cannot be opened");
   EXPECT_EQ(error(folder.string()), folder.string() + ": must be a file, not a folder");
+  const std::string too_long(5000, 'x');
+  EXPECT_EQ(error(too_long), too_long + ": cannot be opened");
   std::filesystem::remove_all(folder);
 }
 

@@ -169,7 +169,13 @@ def test_wrong_arguments(arguments: list[str], error: str, run: Run) -> None:
 
 def test_a_bad_model(run: Run, small: Small, tmp_path: Path) -> None:
     (tmp_path / "cut").write_bytes(small.path.read_bytes()[:-1])
-    for name, error in (("none", "cannot be opened"), ("cut", "tensor 'nodes.")):
+    (tmp_path / "folder").mkdir()
+    for name, error in (
+        ("none", "cannot be opened"),
+        ("cut", "tensor 'nodes."),
+        ("folder", "must be a file, not a folder\n"),
+        ("x" * 5000, "cannot be opened\n"),
+    ):
         found = run("--info", tmp_path / name)
         assert (found.returncode, found.stdout) == (3, "")
         assert found.stderr.startswith(f"hybridquant-run: error: {tmp_path / name}: {error}")
