@@ -7,16 +7,19 @@ from dataclasses import replace
 
 from torch import fx
 
+from hybridquant.capture.blocks import WEIGHTED_KINDS
 from hybridquant.capture.graph import args_of
 from hybridquant.capture.vocabulary import LAYOUT_KINDS
 from hybridquant.lower.errors import CannotLowerError
 from hybridquant.lower.int_graph import Codes
 from hybridquant.lower.lowering import Lowering
 from hybridquant.lower.nodes.table import KINDS, table_values
+from hybridquant.lower.patterns import find_l2_norm
 from hybridquant.lower.sums import sums_of
 
 # Fraction bits that logits keep below the scale of what they are made from.
 _MORE_BITS = 8
+_SPARE_BITS = 13
 _INT32 = Codes("int32", 1.0, 0, -(2**31), 2**31 - 1)
 _INT16 = Codes("int16", 1.0, 0, -(2**15), 2**15 - 1)
 
@@ -45,14 +48,18 @@ def logit_codes(lowering: Lowering, logits: fx.Node) -> Codes:
 
 def _scale(lowering: Lowering, node: fx.Node) -> float:
     kind = node.meta["kind"]
-    if kind in ("conv1d", "conv2d", "linear"):
-        return float(lowering.weight(node)[1].max()) * lowering.operand(node, 0).codes.scale
+    if kind in WEIGHTED_KINDS:
+        scale = lowering.quantized_weight(node)[1].scale
+        return float(scale.max()) * lowering.operand(node, 0).codes.scale
     sums = sums_of(lowering, node)
     if sums is not None:
         return sums.scale
     inputs = [lowering.format_of(argument) for argument in node.all_input_nodes]
     scales = [codes.scale for codes in inputs if codes is not None]
-    return math.prod(scales) if kind == "mul" else min(scales, default=1.0) / 2**_MORE_BITS
+    if kind == "mul" or not scales:
+        return float(math.prod(scales))
+    # 32 bits hold two tensors of 16 bits, however much finer one of them is.
+    return max(min(scales) * 2.0**-_MORE_BITS, max(scales) * 2.0**-_SPARE_BITS)
 
 
 def _largest(lowering: Lowering, node: fx.Node) -> float | None:
@@ -60,9 +67,13 @@ def _largest(lowering: Lowering, node: fx.Node) -> float | None:
     kind, arguments = node.meta["kind"], args_of(node)
     is_number = kind in ("add", "mul") and not isinstance(arguments[1], fx.Node)
     if kind in KINDS or (is_number and sums_of(lowering, node) is None):
-        return float(table_values(lowering, node).abs().max())
-    if kind == "softmax":
+        values = table_values(lowering, node)
+        return float(values[values.isfinite()].abs().max())
+    if kind == "softmax" or (kind == "div" and find_l2_norm(node) is not None):
         return 1.0
+    if kind == "prelu":
+        slopes = float(lowering.constant_of(node, 1).abs().max())
+        return max(1.0, slopes) * float(lowering.operand(node, 0).codes.all_values().abs().max())
     if kind not in ("group_norm", "layer_norm", "rms_norm"):
         return None
     gamma, beta = lowering.parameter(node, 2), None

@@ -44,6 +44,23 @@ def weights_of(lowering: Lowering, node: fx.Node) -> Weights:
     return Weights(codes, scales, torch.zeros_like(scales) if bias is None else bias)
 
 
+def transposed_weights(lowering: Lowering, node: fx.Node) -> Weights:
+    """Return the weights of a transposed convolution as those of a convolution that adds the same.
+
+    Raises:
+        CannotLowerError: If its weight is not quantized symmetrically to at most 8 bits.
+    """
+    weight, module = lowering.quantized_weight(node)
+    groups, scale = args_of(node)[6], module.scale.detach().float()
+    codes = torch.round(weight * (1 / scale).reshape(1, -1, 1, 1)).clamp(module.qmin, module.qmax)
+    # [in, out / groups, ...] -> [out, in / groups, ...]
+    codes = codes.unflatten(0, (groups, -1)).transpose(1, 2).flatten(0, 1).flip(2, 3)
+    scales = scale.double().expand(weight.shape[1]).repeat(groups)
+    bias = lowering.parameter(node, 2)
+    bias = torch.zeros_like(scales) if bias is None else bias
+    return Weights(codes.to(torch.int8).contiguous(), scales, bias)
+
+
 def reads_image(lowering: Lowering, node: fx.Node) -> bool:
     """Tell whether a convolution reads the normalised image, all channels at once."""
     argument, groups = args_of(node)[0], args_of(node)[6]

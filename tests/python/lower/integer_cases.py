@@ -33,6 +33,12 @@ class Model(nn.Module):
         self.batch_norm = nn.BatchNorm2d(channels)
         self.batch_norm_1d = nn.BatchNorm1d(channels)
         self.conv1d = nn.Conv1d(channels, 6, 3, 2, 1, groups=2)
+        self.conv_transpose = nn.ConvTranspose2d(channels, 6, (3, 2), (2, 3), 1, output_padding=1)
+        self.conv_transpose_groups = nn.ConvTranspose2d(channels, 4, 3, 1, groups=2, dilation=2)
+        # More padding than the window reaches: the border is cut off.
+        self.conv_transpose_border = nn.ConvTranspose2d(channels, 6, 2, 3, padding=2)
+        self.conv3d = nn.Conv3d(2, 4, 3, (2, 1, 2), (1, 1, 0), (2, 1, 1), groups=2)
+        self.conv3d_flat = nn.Conv3d(1, 3, (1, 3, 3), padding=(0, 1, 1))
         self.prelu = nn.PReLU(channels)
         self.head = nn.LazyLinear(5)
         with torch.no_grad():

@@ -9,7 +9,9 @@ from integer_cases import BYTES, MEAN, RECIPE, STD, Model, integer_model, logits
 from torch import fx, nn
 
 import hybridquant
+from hybridquant.capture.vocabulary import KINDS, LAYOUT_KINDS
 from hybridquant.lower import LoweringError, lower, simulate
+from hybridquant.lower.lowering import LOWERINGS
 from hybridquant.recipe import Rule, load_recipe
 
 
@@ -184,12 +186,31 @@ def test_what_is_float_is_named(tmp_path, operand, granularity, problems):
         assert any(operator in p and reason in p for p in caught.value.problems), caught.value
 
 
-def test_all_problems_are_listed():
-    function = lambda _, x: F.max_pool2d(F.avg_pool2d(x, 3, ceil_mode=True), 2, dilation=2)  # noqa: E731
+def test_all_operators_without_an_integer_form_are_named(monkeypatch):
+    forms = {name: LOWERINGS[name] for name in LOWERINGS.names() if name not in ("silu", "erf")}
+    monkeypatch.setattr(LOWERINGS, "_items", forms)
     with pytest.raises(LoweringError, match="got 2 operators that cannot") as caught:
-        integer_model(Model(function))
-    assert "ceil_mode" in caught.value.problems[0]
-    assert "dilation" in caught.value.problems[1]
+        integer_model(Model(lambda _, x: F.silu(x.erf())))
+    assert "erf erf in the model's own forward has no integer form" in caught.value.problems[0]
+    assert "silu" in caught.value.problems[1]
+
+
+def test_what_is_not_a_number_is_refused():
+    recipe = load_recipe(RECIPE)
+    signed = replace(recipe, rules=(*recipe.rules, Rule(("sqrt",), scheme="symmetric")))
+    with pytest.raises(LoweringError, match=r"sqrt .* is not a number at code -\d+ of its input"):
+        integer_model(Model(lambda _, x: x.abs().sqrt()), signed)
+
+
+def test_what_is_infinite_is_the_largest_or_smallest_code():
+    _, graph = integer_model(Model(lambda _, x: (x.abs() + 1).reciprocal() - (x.abs() + 1).log()))
+    inverse, logarithm = (n for n in graph.nodes if n.path == "" and n.output in ("pow_1", "log"))
+    assert inverse.constants["table"][0] == 255
+    assert logarithm.constants["table"][0] == 0
+
+
+def test_every_operator_of_the_vocabulary_has_an_integer_form():
+    assert set(LOWERINGS.names()) >= KINDS - LAYOUT_KINDS
 
 
 def test_deep_models_need_no_deep_recursion():

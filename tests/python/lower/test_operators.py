@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 from integer_cases import BYTES, Model, integer_model, normalised
 
-from hybridquant.lower import LoweringError, simulate
+from hybridquant.lower import simulate
 
 # function, steps of the result by which it may be off beyond its rounding
 FUNCTIONS = {
@@ -44,6 +44,27 @@ FUNCTIONS = {
     "batch_norm": (lambda m, x: m.batch_norm(x.flip(2)), 2**-6),
     "batch_norm_tokens": (lambda m, x: m.batch_norm_1d(x.flatten(2).flip(2)), 2**-6),
     "conv1d": (lambda m, x: m.conv1d(x.flatten(2)), 0.5),  # weights of 8 bits
+    "largest_beyond": (lambda _, x: F.max_pool2d(x, 3, 2, 1, ceil_mode=True), 2**-6),
+    "largest_with_gaps": (lambda _, x: F.max_pool2d(x, (3, 2), (2, 1), 1, (2, 3)), 2**-6),
+    # Weights of 11 bits.
+    "mean_beyond": (
+        lambda _, x: F.avg_pool2d(x, 3, 2, ceil_mode=True, count_include_pad=False),
+        0.25,
+    ),
+    "mean_beyond_and_padding": (lambda _, x: F.avg_pool2d(x, (3, 4), 3, 1, ceil_mode=True), 0.25),
+    "sum_beyond": (
+        lambda _, x: F.avg_pool2d(x, 3, 2, 1, ceil_mode=True, divisor_override=5),
+        0.25,
+    ),
+    # Unit vectors of 15 bits.
+    "length": (lambda _, x: x.norm(dim=1), 2**-5),
+    "length_of_images": (lambda _, x: x.norm(dim=(3, 2), keepdim=True), 2**-5),
+    # Weights of 8 bits.
+    "conv_transpose": (lambda m, x: m.conv_transpose(x), 0.5),
+    "conv_transpose_groups": (lambda m, x: m.conv_transpose_groups(x), 0.5),
+    "conv_transpose_border": (lambda m, x: m.conv_transpose_border(x), 0.5),
+    "conv3d": (lambda m, x: m.conv3d(x.unflatten(1, (2, 4))), 0.5),
+    "conv3d_flat": (lambda m, x: m.conv3d_flat(x.unsqueeze(1)), 0.5),
     "prelu": (lambda m, x: m.prelu(x), 0.5),  # slopes of 8 bits
     "prelu_of_one": (lambda m, x: F.prelu(x, m.prelu.weight[:1]), 0.5),
 }
@@ -93,6 +114,11 @@ ENDS = {
     "number": (lambda _, x: x.mean((2, 3)) * 0.5, "int16"),
     "softmax": (lambda _, x: x.mean((2, 3)).softmax(-1), "int16"),
     "layer_norm": (lambda m, x: m.norm(x.mean((2, 3))), "int16"),
+    "l2_norm": (lambda _, x: F.normalize(x.mean((2, 3))), "int16"),
+    "prelu": (lambda m, x: m.prelu(x.mean((2, 3))), "int16"),
+    "length": (lambda _, x: x.norm(dim=(2, 3)), "int32"),
+    "conv_transpose": (lambda m, x: m.conv_transpose(x), "int32"),
+    "conv3d": (lambda m, x: m.conv3d_flat(x.unsqueeze(1)), "int32"),
     "log_softmax": (lambda _, x: x.mean((2, 3)).log_softmax(-1), "int32"),
     "mean": (lambda _, x: x.mean((2, 3)), "int32"),
     "product": (lambda _, x: x.mean((2, 3)) * x.amax((2, 3)), "int32"),
@@ -130,11 +156,3 @@ def test_a_channel_without_weights_keeps_its_bias():
     bias = graph.nodes[-1].constants["bias"].tolist()
     assert bias[2] == 2**30
     assert max(bias[:2] + bias[3:]) < 2**20
-
-
-def test_operators_without_an_integer_form_are_named():
-    def function(m, x):
-        return F.conv_transpose2d(x, m.norm.weight.view(8, 1, 1, 1))
-
-    with pytest.raises(LoweringError, match=r"conv_transpose2d .* has no integer form"):
-        integer_model(Model(function))

@@ -21,12 +21,15 @@ KINDS = (
 
 
 def lower_table(lowering: Lowering, node: fx.Node, wanted: Codes) -> Operand:
-    """Add a table made by the operator itself, in float64, on every value the codes stand for."""
+    """Add a table made by the operator itself, in float64, on every value the codes stand for.
+
+    Where that is infinite, as an inverse at 0, it is the largest or smallest code.
+    """
     values = table_values(lowering, node)
     x = lowering.operand(node, 0)
-    if not bool(values.isfinite().all()):
-        code = x.codes.lowest + int((~values.isfinite()).nonzero()[0])
-        msg = f"is not finite at code {code} of its input; narrow the input's range"
+    if bool(values.isnan().any()):
+        code = x.codes.lowest + int(values.isnan().nonzero()[0])
+        msg = f"is not a number at code {code} of its input; narrow the input's range"
         raise CannotLowerError(msg)
     table = wanted.quantize(values).to(DTYPES[wanted.dtype])
     return lowering.add("table", node, [x], wanted, constants={"table": table})
