@@ -70,6 +70,7 @@ OPERATORS: dict[Callable[..., Any], str] = {
     aten.upsample_bilinear2d.vec: "resize_bilinear",
     aten._upsample_bilinear2d_aa.vec: "resize_bilinear",
     aten.upsample_bicubic2d.vec: "resize_bicubic",
+    aten._upsample_bicubic2d_aa.vec: "resize_bicubic",
     aten.upsample_nearest2d.vec: "resize_nearest",
     aten.constant_pad_nd.default: "pad",
     aten.reflection_pad1d.default: "pad",

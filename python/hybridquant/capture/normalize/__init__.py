@@ -13,6 +13,7 @@ from hybridquant.capture.normalize import (
     convs,
     elementwise,
     gather,
+    masks,
     matmuls,
     noops,
     norms,
@@ -26,7 +27,10 @@ from hybridquant.capture.normalize.table import REWRITES
 __all__ = ["REWRITES", "normalize"]
 
 # Importing a topic fills the table.
-TOPICS = (convs, elementwise, gather, matmuls, noops, norms, pooling, resizing, slices, views)
+TOPICS = (
+    *(convs, elementwise, gather, masks, matmuls, noops, norms),
+    *(pooling, resizing, slices, views),
+)
 
 
 def normalize(draft: Draft) -> None:

@@ -54,6 +54,23 @@ def conv_transpose(draft: Draft, node: fx.Node) -> Result:
     return draft.call(node.target, a["input"], a["weight"], a["bias"], *tail)
 
 
+@rewrites(aten.conv_transpose1d.default)
+def conv_transpose1d(draft: Draft, node: fx.Node) -> Result:
+    """That of an image one row high."""
+    a = bound(node)
+    spatial = [
+        [first, *pair(a[key], 1)]
+        for key, first in (("stride", 1), ("padding", 0), ("output_padding", 0), ("dilation", 1))
+    ]
+    x, weight = (
+        draft.reshape(a[key], (*shape_of(a[key])[:2], 1, shape_of(a[key])[2]))
+        for key in ("input", "weight")
+    )
+    tail = [*spatial[:3], a["groups"], spatial[3]]
+    image = draft.call(aten.conv_transpose2d.input, x, weight, a["bias"], *tail)
+    return draft.reshape(image, shape_of(node))
+
+
 @rewrites(aten.pad.default)
 def pad(draft: Draft, node: fx.Node) -> Result:
     """A pad of nothing goes; the other modes have operators of their own."""

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from torch import fx, nn
 
 from hybridquant.capture.draft import Draft, aten, is_tensor, shape_of
+from hybridquant.capture.errors import unsupported
 from hybridquant.capture.graph import args_of
 from hybridquant.capture.normalize.table import Result, bound, rewrites
 
@@ -91,6 +93,57 @@ def power(draft: Draft, node: fx.Node) -> Result:
     return None
 
 
+@rewrites(aten.pow.Tensor_Tensor)
+def power_by_tensor(draft: Draft, node: fx.Node) -> Result:
+    """A constant exponent of one entry, as in generalised mean pooling, is a number."""
+    x, exponent = args_of(node)
+    if exponent.op != "get_attr" or shape_of(x) != shape_of(node):
+        raise unsupported(node, "has an exponent of data")
+    value = draft.constants[str(exponent.target)]
+    if value.numel() != 1:
+        raise unsupported(node, "has several exponents")
+    return draft.call(aten.pow.Tensor_Scalar, x, value.item())
+
+
+@rewrites(aten.pow.Scalar)
+def power_of_number(draft: Draft, node: fx.Node) -> Result:
+    """``a ** x`` = ``exp(x * log(a))``."""
+    base, x = args_of(node)
+    if base <= 0:
+        raise unsupported(node, f"has base {base}; only positive ones are listed")
+    return _exponential(draft, x, math.log(base))
+
+
+@rewrites(aten.exp2.default)
+def exp2(draft: Draft, node: fx.Node) -> Result:
+    """As a power of 2."""
+    return _exponential(draft, args_of(node)[0], math.log(2))
+
+
+def _exponential(draft: Draft, x: fx.Node, factor: float) -> fx.Node:
+    return draft.call(aten.exp.default, draft.call(aten.mul.Tensor, x, factor))
+
+
+@rewrites(aten.expm1.default)
+def expm1(draft: Draft, node: fx.Node) -> Result:
+    """``exp(x) - 1``."""
+    return draft.call(aten.add.Tensor, draft.call(aten.exp.default, args_of(node)[0]), -1)
+
+
+@rewrites(aten.log1p.default)
+def log1p(draft: Draft, node: fx.Node) -> Result:
+    """``log(x + 1)``."""
+    return draft.call(aten.log.default, draft.call(aten.add.Tensor, args_of(node)[0], 1))
+
+
+@rewrites(aten.log2.default, aten.log10.default)
+def log_of_base(draft: Draft, node: fx.Node) -> Result:
+    """The natural logarithm times a number."""
+    base = 2 if node.target == aten.log2.default else 10
+    logarithm = draft.call(aten.log.default, args_of(node)[0])
+    return draft.call(aten.mul.Tensor, logarithm, 1 / math.log(base))
+
+
 @rewrites(aten.addcmul.default)
 def addcmul(draft: Draft, node: fx.Node) -> Result:
     """``x + value * a * b``."""
@@ -132,6 +185,18 @@ def clamp(draft: Draft, node: fx.Node) -> Result:
     if low == 0 and high is None:
         return draft.call(aten.relu.default, a["self"])
     return draft.call(aten.clamp.default, a["self"], low, high)
+
+
+@rewrites(aten.clamp.Tensor, aten.clamp_min.Tensor, aten.clamp_max.Tensor)
+def clamp_by_tensor(draft: Draft, node: fx.Node) -> Result:
+    """Bounds by tensor are a maximum and a minimum."""
+    a = bound(node)
+    x, low, high = a["self"], _number(draft, a.get("min")), _number(draft, a.get("max"))
+    for limit, operator in ((low, aten.maximum.default), (high, aten.minimum.default)):
+        if is_tensor(limit):
+            x = draft.call(operator, x, limit)
+    numbers = [None if is_tensor(limit) else limit for limit in (low, high)]
+    return x if numbers == [None, None] else draft.call(aten.clamp.default, x, *numbers)
 
 
 @rewrites(aten.relu6.default)

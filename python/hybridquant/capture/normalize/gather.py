@@ -1,4 +1,4 @@
-"""Picking entries by constant places, and constant masks."""
+"""Picking entries by constant places."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor, fx
 
-from hybridquant.capture.draft import Draft, aten, is_tensor, shape_of
+from hybridquant.capture.draft import Draft, aten, shape_of
 from hybridquant.capture.errors import unsupported
 from hybridquant.capture.graph import args_of
 from hybridquant.capture.normalize.table import Result, bound, pair, rewrites
@@ -112,24 +112,3 @@ def col2im(draft: Draft, node: fx.Node) -> Result:
     weight = draft.constant(name, ones.reshape(channels * window, 1, *kernel).contiguous())
     spatial = (stride, padding, rest, channels, dilation)
     return draft.call(aten.conv_transpose2d.input, x, weight, None, *spatial)
-
-
-@rewrites(aten.masked_fill.Scalar, aten.masked_fill.Tensor)
-def masked_fill(draft: Draft, node: fx.Node) -> Result:
-    """A constant mask: keep by a product with 0 and 1, and add the value where it was masked."""
-    x, mask, value = args_of(node)
-    number = float(draft.constants[value.target]) if is_tensor(value) else float(value)
-    if mask.op != "get_attr":
-        raise unsupported(node, "has a mask of data")
-    keep = draft.constants[mask.target].logical_not()
-    if math.isinf(number):
-        added = torch.zeros(keep.shape, device=keep.device).masked_fill(~keep, number)
-        return draft.call(aten.add.Tensor, x, _constant(draft, "mask", added))
-    kept = draft.call(aten.mul.Tensor, x, _constant(draft, "keep", keep.float()))
-    if number == 0:
-        return kept
-    return draft.call(aten.add.Tensor, kept, _constant(draft, "fill", (~keep).float() * number))
-
-
-def _constant(draft: Draft, stem: str, value: torch.Tensor) -> fx.Node:
-    return draft.constant(draft.fresh_name(draft.path, stem), value)

@@ -75,9 +75,10 @@ def attention(draft: Draft, node: fx.Node) -> Result:
     """``softmax(scale * q @ k^T + mask) @ v``, the scale applied to q as timm's own code does."""
     arguments = bound(node)
     q, k, v = arguments["query"], arguments["key"], arguments["value"]
-    if arguments["dropout_p"] or arguments["enable_gqa"]:
-        reason = "drops entries at random or shares keys among heads (enable_gqa)"
-        raise unsupported(node, reason)
+    if arguments["dropout_p"]:
+        raise unsupported(node, "drops entries at random")
+    if arguments["enable_gqa"]:
+        k, v = (_for_each_head(draft, shared, shape_of(q)[-3]) for shared in (k, v))
     given = arguments["scale"]
     scale = 1.0 / math.sqrt(shape_of(q)[-1]) if given is None else given
     rank = len(shape_of(k))
@@ -87,6 +88,14 @@ def attention(draft: Draft, node: fx.Node) -> Result:
     if mask is not None:
         logits = draft.call(aten.add.Tensor, logits, mask)
     return draft.call(aten.matmul.default, draft.call(aten.softmax.int, logits, -1), v)
+
+
+def _for_each_head(draft: Draft, x: fx.Node, heads: int) -> fx.Node:
+    """Return keys or values that several heads share once for each head."""
+    places = torch.arange(heads) // (heads // shape_of(x)[-3])
+    name = draft.fresh_name(draft.path, "heads")
+    axis = len(shape_of(x)) - 3
+    return draft.call(aten.index_select.default, x, axis, draft.constant(name, places))
 
 
 def _mask(draft: Draft, node: fx.Node, logits: tuple[int, ...]) -> Result:

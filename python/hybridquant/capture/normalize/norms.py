@@ -84,13 +84,17 @@ def rms_norm(draft: Draft, node: fx.Node) -> Result:
 
 @rewrites(aten.linalg_vector_norm.default, aten.norm.ScalarOpt_dim)
 def vector_norm(draft: Draft, node: fx.Node) -> Result:
-    """The 2-norm over given axes."""
+    """The 2-norm over given axes; the 1-norm is a sum, the largest magnitude a maximum."""
     a = bound(node)
     order = a.get("ord", a.get("p"))
-    if order not in (2, None) or not a["dim"]:
-        reason = f"is of order {order}; only the 2-norm over given axes is listed"
+    if order not in (1, 2, math.inf, None) or not a["dim"]:
+        reason = f"is of order {order}; only the norms 1, 2 and infinity over given axes are listed"
         raise unsupported(node, reason)
     dims = [dim % len(shape_of(a["self"])) for dim in a["dim"]]
+    if order in (1, math.inf):
+        operator = aten.sum.dim_IntList if order == 1 else aten.amax.default
+        magnitudes = draft.call(aten.abs.default, a["self"])
+        return draft.call(operator, magnitudes, sorted(dims), a["keepdim"])
     return draft.call(aten.linalg_vector_norm.default, a["self"], 2, dims, a["keepdim"])
 
 

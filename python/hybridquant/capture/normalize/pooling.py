@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import fx
 
 from hybridquant.capture.draft import Draft, aten, has_batch, shape_of
@@ -22,33 +23,49 @@ def adaptive_avg_pool(draft: Draft, node: fx.Node) -> Result:
         return draft.call(aten.mean.dim, x, [rank - 2, rank - 1], True)
     if any(size % parts for size, parts in zip(before, after, strict=True)):
         return draft.call(aten.adaptive_avg_pool2d.default, x, list(after))
-    window = _window(node, before, after)
+    window = [size // parts for size, parts in zip(before, after, strict=True)]
     return draft.call(aten.avg_pool2d.default, x, window, window, [0, 0], False, True, None)
-
-
-def _window(node: fx.Node, before: tuple[int, ...], after: tuple[int, ...]) -> list[int]:
-    if any(size % parts for size, parts in zip(before, after, strict=True)):
-        reason = f"cuts {tuple(before)} into {tuple(after)} unequal windows"
-        raise unsupported(node, reason)
-    return [size // parts for size, parts in zip(before, after, strict=True)]
 
 
 @rewrites(aten.adaptive_max_pool2d.default)
 def adaptive_max_pool(draft: Draft, node: fx.Node) -> Result:
-    """A maximum over the plane, or equal windows where the sizes divide."""
+    """A maximum over the plane, or over windows; unequal ones are laid out as equal ones first."""
     x = args_of(node)[0]
-    before, after = shape_of(x)[-2:], tuple(pair(args_of(node)[1]))
+    after = tuple(pair(args_of(node)[1]))
     if after == (1, 1):
         return [draft.call(aten.amax.default, x, [2, 3], True)]
-    window = _window(node, before, after)
+    for axis in (2, 3):
+        x = _equal_windows(draft, x, axis, after[axis - 2])
+    window = [size // parts for size, parts in zip(shape_of(x)[2:], after, strict=True)]
     return [draft.call(aten.max_pool2d.default, x, window, window, [0, 0], [1, 1], False)]
+
+
+def _equal_windows(draft: Draft, x: fx.Node, axis: int, parts: int) -> fx.Node:
+    """Return ``x`` with the windows of an axis side by side; shorter ones repeat their last entry.
+
+    A maximum does not count its entries.
+    """
+    size = shape_of(x)[axis]
+    if size % parts == 0:
+        return x
+    part = torch.arange(parts)
+    start, stop = part * size // parts, -(-(part + 1) * size // parts)
+    places = start[:, None] + torch.arange(int((stop - start).max()))
+    name = draft.fresh_name(draft.path, "windows")
+    index = draft.constant(name, torch.minimum(places, stop[:, None] - 1).flatten())
+    return draft.call(aten.index_select.default, x, axis, index)
 
 
 @rewrites(aten.adaptive_avg_pool1d.default)
 def adaptive_avg_pool1d(draft: Draft, node: fx.Node) -> Result:
-    """Equal windows on the last axis."""
+    """Windows on the last axis; unequal ones are those of an image one row high."""
     x = args_of(node)[0]
-    (window,) = _window(node, shape_of(x)[-1:], shape_of(node)[-1:])
+    length, parts = shape_of(x)[-1], shape_of(node)[-1]
+    if length % parts:
+        image = draft.reshape(x, (*shape_of(x)[:-1], 1, length))
+        pooled = draft.call(aten.adaptive_avg_pool2d.default, image, [1, parts])
+        return draft.reshape(pooled, shape_of(node))
+    window = length // parts
     shape = (*shape_of(x)[:-1], shape_of(node)[-1], window)
     return draft.call(aten.mean.dim, draft.reshape(x, shape), [len(shape) - 1], False)
 

@@ -29,6 +29,12 @@ def bicubic(draft: Draft, node: fx.Node) -> Result:
     return _resize(draft, node, aten.upsample_bicubic2d.vec)
 
 
+@rewrites(aten._upsample_bicubic2d_aa.vec, aten._upsample_bicubic2d_aa.default)
+def bicubic_smooth(draft: Draft, node: fx.Node) -> Result:
+    """As bicubic, with a low-pass filter."""
+    return _resize(draft, node, aten._upsample_bicubic2d_aa.vec)
+
+
 @rewrites(aten.upsample_nearest2d.vec, aten.upsample_nearest2d.default)
 def nearest(draft: Draft, node: fx.Node) -> Result:
     """As bilinear."""

@@ -6,6 +6,9 @@ from torch import nn
 
 from hybridquant.capture.graph import weight_of
 
+TRANSPOSED_LINE = nn.Sequential(
+    nn.Flatten(2), nn.ConvTranspose1d(3, 6, 4, 3, 1, output_padding=2, groups=3)
+)
 CASES = [
     ("plain", nn.Conv2d(3, 4, 3), ["conv2d"]),
     ("grouped, strided", nn.Conv2d(3, 6, 3, stride=2, padding=1, groups=3), ["conv2d"]),
@@ -14,6 +17,7 @@ CASES = [
     ("valid", nn.Conv2d(3, 4, 3, padding="valid"), ["conv2d"]),
     ("reflecting", nn.Conv2d(3, 4, 3, padding=1, padding_mode="reflect"), ["pad", "conv2d"]),
     ("transposed", nn.ConvTranspose2d(3, 4, 3, stride=2, output_padding=1), ["conv_transpose2d"]),
+    ("transposed line", TRANSPOSED_LINE, ["reshape", "conv_transpose2d", "reshape"]),
     ("one axis", nn.Sequential(nn.Flatten(2), nn.Conv1d(3, 4, 5)), ["reshape", "conv1d"]),
 ]
 

@@ -1,4 +1,4 @@
-"""Picking by constant places, and constant masks."""
+"""Picking by constant places."""
 
 import pytest
 import torch
@@ -8,7 +8,6 @@ from hybridquant.capture import UnsupportedOperatorError
 
 PLACES = torch.tensor([2, 0, -1])
 GRID = torch.tensor([[0, 1], [5, -1]])
-MASK = torch.arange(8) > 3
 
 CASES = [
     ("index", lambda x: x[:, PLACES], ["index_select"]),
@@ -21,9 +20,6 @@ CASES = [
     ("im2col, wide", lambda x: F.unfold(x, (3, 2), dilation=2), None),
     ("col2im", lambda x: F.fold(F.unfold(x, 3, padding=1), 8, 3, padding=1), None),
     ("col2im, gaps", lambda x: F.fold(F.unfold(x, 3, stride=2), 8, 3, stride=2), None),
-    ("masked fill", lambda x: x.masked_fill(MASK, 0.0), ["mul"]),
-    ("masked fill, value", lambda x: x.masked_fill(MASK, -3.0), ["mul", "add"]),
-    ("masked fill, -inf", lambda x: x.masked_fill(MASK, float("-inf")).softmax(-1), None),
 ]
 
 
@@ -39,7 +35,6 @@ REFUSED = [
     ("places from data", lambda x: x[0, 0, 0].argsort(), "takes one image"),
     ("a few images", lambda x: x[:1], "takes some of the images"),
     ("gather", lambda x: x.gather(1, x.long()), "aten"),
-    ("mask from data", lambda x: x.masked_fill(x > 0, 2.0), "mask of data"),
 ]
 
 

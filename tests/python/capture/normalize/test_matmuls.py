@@ -18,6 +18,14 @@ CASES = [
     ("scale", lambda x: F.scaled_dot_product_attention(x, x, x, scale=0.5), None, []),
     ("causal", lambda x: F.scaled_dot_product_attention(x, x, x, is_causal=True), None, []),
     (
+        "shared keys",
+        lambda x: F.scaled_dot_product_attention(
+            x[:, [0, 1, 2, 0]], x[:, :2], x[:, :2], enable_gqa=True
+        ),
+        None,
+        [],
+    ),
+    (
         "mask of numbers",
         lambda x, w: F.scaled_dot_product_attention(x, x, x, attn_mask=w @ w.mT),
         None,
@@ -38,7 +46,17 @@ CASES = [
 def test_products(check, function, expected, weights):
     found = check(function, *weights).kinds
     assert found == expected or expected is None
-    allowed = {"linear", "matmul", "permute", "reshape", "slice", "mul", "add", "softmax"}
+    allowed = {
+        "index_select",
+        "linear",
+        "matmul",
+        "permute",
+        "reshape",
+        "slice",
+        "mul",
+        "add",
+        "softmax",
+    }
     assert set(found) <= allowed
 
 

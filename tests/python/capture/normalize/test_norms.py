@@ -25,6 +25,8 @@ FUNCTIONS = [
     ("var", lambda x: x.var((2, 3)), ["mean", "sub", "mul", "mean", "mul"]),
     ("biased var", lambda x: x.var(1, unbiased=False), ["mean", "sub", "mul", "mean"]),
     ("var_mean", lambda x: sum(torch.var_mean(x, -1, keepdim=True)), None),
+    ("1-norm", lambda x: x.norm(1, dim=(2, 3)), ["abs", "sum"]),
+    ("largest magnitude", lambda x: x.norm(float("inf"), dim=-1), ["abs", "amax"]),
     ("std", lambda x: x.std(1), None),
 ]
 

@@ -9,6 +9,7 @@ CASES = [
     ("by factor", {"scale_factor": 1.5, "mode": "bilinear"}, ["resize_bilinear"]),
     ("smooth", {"size": 5, "mode": "bilinear", "antialias": True}, ["resize_bilinear"]),
     ("bicubic", {"scale_factor": 2, "mode": "bicubic"}, ["resize_bicubic"]),
+    ("smooth bicubic", {"size": 5, "mode": "bicubic", "antialias": True}, ["resize_bicubic"]),
     ("nearest", {"scale_factor": 2}, ["resize_nearest"]),
     ("same size", {"size": 8, "mode": "bilinear"}, []),
 ]
