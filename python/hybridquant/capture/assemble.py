@@ -98,7 +98,7 @@ def _plain_meta(node: fx.Node) -> dict[str, Any]:
     value = node.meta["val"]
     factors = [size // BATCH for size in value.shape if has_batch(size)]
     if len(factors) > 1:
-        reason = "makes a tensor with the batch on several axes"
+        reason = "makes a tensor with the batch on several axes, so that it mixes images"
         raise unsupported(node, reason)
     meta["shape"] = tuple(-1 if has_batch(size) else size for size in value.shape)
     meta["batch_factor"] = factors[0] if factors else 0
