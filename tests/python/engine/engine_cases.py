@@ -72,8 +72,8 @@ def photographs():
 
 
 @cache
-def integer_model(name="convolutions"):
+def integer_model(name="convolutions", recipe=RECIPE):
     """Return a model, quantized and in integers."""
     torch.manual_seed(0)
     model = Hybrid(FUNCTIONS[name]).eval()
-    return hq.to_integer(hq.quantize(model, PHOTOGRAPHS, RECIPE), CONFIG, CLASSES)
+    return hq.to_integer(hq.quantize(model, PHOTOGRAPHS, recipe), CONFIG, CLASSES)

@@ -26,6 +26,23 @@ def test_every_node_gives_the_codes_of_the_simulator(model):
         assert len(found[graph.nodes[0].output].unique()) > 9
 
 
+@pytest.mark.parametrize("name", ["attention", "convolutions", "norms", "resized"])
+def test_a_residual_stream_of_16_bits(name):
+    model = integer_model(name, "integer/w8a8-residual16")
+    graph = model.graph
+    adds = [node for node in graph.nodes if node.op in ("add", "layer_norm", "group_norm")]
+    assert adds
+    for node in adds:
+        # A product's sums stay what they are.
+        found = {graph.tensors[x].codes.dtype for x in node.inputs}
+        assert "int16" in found <= {"int16", "int32"}
+    products = [node for node in graph.nodes if node.op in ("conv2d", "linear", "matmul")]
+    assert {graph.tensors[x].codes.dtype for node in products for x in node.inputs} == {"uint8"}
+    for image in IMAGES.split(1):
+        wanted, found = simulate(graph, image), model.trace(image)
+        assert all(torch.equal(codes.long(), wanted[name]) for name, codes in found.items())
+
+
 @pytest.mark.parametrize("num_threads", [1, 2])
 def test_batch_and_threads_change_no_code(model, num_threads):
     graph = model.graph
