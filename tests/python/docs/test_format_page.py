@@ -12,7 +12,8 @@ from hybridquant.export.integer_ops import OPS
 from hybridquant.export.integer_reader import GRAPH_KEYS, NODE_KEYS, TENSOR_KEYS
 from hybridquant.lower import Codes, IntGraph, IntNode, IntTensor
 
-PAGE = (Path(__file__).parents[3] / "docs" / "format.md").read_text(encoding="utf-8")
+ROOT = Path(__file__).parents[3]
+PAGE = (ROOT / "docs" / "format.md").read_text(encoding="utf-8")
 SECTION = PAGE.partition("\n## Nodes\n")[2]
 ROWS = {
     cells[0].strip("`"): cells[1:]
@@ -57,6 +58,37 @@ def test_every_field_has_a_row():
     assert sorted(names) == sorted(
         ("format", "version", "graph", *GRAPH_KEYS, *TENSOR_KEYS, *NODE_KEYS)
     )
+
+
+LIMITS = [
+    ("tensor_file.cpp", "kLargestHeader", 2**24, "The header has at most 16 MiB"),
+    ("tensor_file.h", "kLargestRank", 6, "at most 6 axes"),
+    ("graph.cpp", "kLargestCount", 100_000, "at most 100,000\ntensors and 100,000 nodes"),
+    (
+        "tensor_file.cpp",
+        "kLargestFile",
+        2**30,
+        "the file; the codes of one tensor; .* | 1 GiB each",
+    ),
+    ("compiler.cpp", "kLargestTensor", 2**30, "the codes of one tensor; .* | 1 GiB each"),
+    ("compiler.cpp", "kLargestConstants", 2**30, "the constants as kernels hold .* | 1 GiB each"),
+    ("model.cpp", "kLargestArena", 2**30, "the codes that are kept at one time | 1 GiB each"),
+    ("compiler.cpp", "kLargestScratch", 2**26, "what a thread works in .* | 64 MiB"),
+    ("compiler.cpp", "kMostSteps", 2**18, "steps: .* | 2^18"),
+    ("compiler.cpp", "kMostOperations", 2**40, "operations for an image: .* | 2^40"),
+    ("nodes/conv2d.cpp", "kLargestSize", 2**20, "in `conv2d`: .* | 2^20 each"),
+    ("nodes/pool2d.cpp", "kLargestWindow", 2**15, "in pools: .* | 2^15 each"),
+    ("json.cpp", "kLargestDepth", 16, "how deep lists and objects .* | 16"),
+]
+
+
+@pytest.mark.parametrize(("file", "name", "value", "text"), LIMITS)
+def test_limits_are_those_of_the_runtime(file, name, value, text):
+    source = (ROOT / "csrc" / "runtime" / file).read_text(encoding="utf-8")
+    ((base, shift),) = re.findall(rf" {name} = (?:[\w:]+{{)?([\d']+)}}?(?: << (\d+))?;", source)
+    assert int(base.replace("'", "")) << int(shift or 0) == value
+    parts = [re.escape(part) for part in text.split(".*")]
+    assert re.search(".*".join(parts), PAGE.partition("\n## Limits\n")[2])
 
 
 def weighted(weight):
