@@ -122,7 +122,7 @@ def _check(model: Any, ratio: Any, seed: Any) -> None:
         _reject("model", "be an nn.Module", type(model).__name__ + remedy, TypeError)
     if any(layer.training for layer in model.modules()):
         _reject("model", "be in eval mode", "one in training mode; call model.eval()")
-    for name, value in (*model.named_parameters(), *model.named_buffers()):
+    for name, value in model.named_parameters():
         if value.is_floating_point() and value.dtype != torch.float32:
             got = f"{name} in {_dtype(value)}; call model.float()"
             _reject("model", "be float32", got, TypeError)
