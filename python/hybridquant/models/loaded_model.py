@@ -18,6 +18,7 @@ class LoadedModel:
     Args:
         name: The name it was asked for by.
         module: The model in eval mode, float32: images [batch, *data_config.input_size] to logits.
+            But for a user's factory, it has the next as its attribute ``data_config``.
         data_config: How photographs become its input.
         classes: Names of its classes in the order of the logits; None where unknown.
         card: Facts about a reference checkpoint (origin, training, accuracy); None for others.

@@ -7,7 +7,7 @@ from urllib.error import URLError
 import pytest
 import torch
 
-from hybridquant.models import load_model, timm_zoo, torchvision_zoo
+from hybridquant.models import factory, load_model, timm_zoo, torchvision_zoo
 
 
 @pytest.mark.parametrize(
@@ -27,6 +27,8 @@ def test_names_find_their_library(name: str, package: str) -> None:
     assert (model.name, model.is_random, model.classes, model.card) == (name, True, None, None)
     assert not model.module.training
     assert {p.dtype for p in model.module.parameters()} == {torch.float32}
+    # For what gets the module alone.
+    assert factory.data_config(model.module) == model.data_config
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import timm
 import torch
 
 from hybridquant.data import load_data
-from hybridquant.models import default_model_name, list_models, load_model, reference
+from hybridquant.models import default_model_name, factory, list_models, load_model, reference
 
 TESTS = Path(__file__).parents[2]
 
@@ -28,6 +28,7 @@ def test_cards_facts_hold(entry: reference.ReferenceModel) -> None:
     assert sum(p.numel() for p in model.module.parameters()) == card["parameters"]
     assert len(model.classes or ()) == card["num_classes"]
     assert model.data_config.input_size == tuple(card["input_size"])
+    assert factory.data_config(model.module) == model.data_config
     assert model.card == card
     assert not model.is_random
     assert not model.module.training
