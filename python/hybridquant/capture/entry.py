@@ -18,6 +18,7 @@ from hybridquant.capture.errors import CaptureError, UnsupportedOperatorError
 from hybridquant.capture.export import make_functional, trace
 from hybridquant.capture.fold import fold_channels
 from hybridquant.capture.graph import FloatGraph
+from hybridquant.capture.masks import bound_masks
 from hybridquant.capture.normalize import normalize
 from hybridquant.capture.norms import find_norms
 from hybridquant.progress import track
@@ -74,6 +75,7 @@ def _stages(model: nn.Module, example: Tensor) -> Iterator[FloatGraph | None]:
     normalize(draft)
     yield None
     fold_constants(draft)
+    bound_masks(draft)
     find_norms(draft)
     fold_channels(draft)
     merge_views(draft)

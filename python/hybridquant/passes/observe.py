@@ -8,10 +8,15 @@ import torch
 from torch import Tensor, nn
 
 from hybridquant.calibration import Calibration
+from hybridquant.capture.graph import args_of
+from hybridquant.capture.masks import is_masked
 from hybridquant.observers import OBSERVERS, Observer
 from hybridquant.passes import PASSES
 from hybridquant.progress import track
 from hybridquant.quant_graph import QuantEdge, QuantGraph
+
+# Below the largest logit of a row: a share of exp(-16), 1e-7.
+_FAR_BELOW = 16.0
 
 
 @PASSES.register("observe")
@@ -19,8 +24,11 @@ def observe(graph: QuantGraph, calibration: Calibration) -> QuantGraph:
     """Set scale and zero-point of every fake-quant module from what flows through it.
 
     The graph runs in float (every fake-quant module off) while observers watch. Weights are the
-    same in every batch and are observed once. Costs one pass over the data, the memory of the
-    observers (at most a histogram an edge) and no gradient.
+    same in every batch and are observed once. Masked logits of a softmax count as 16 below the
+    largest of their row: their share is 0 wherever they are.
+
+    Costs one pass over the data, the memory of the observers (at most a histogram an edge) and no
+    gradient.
 
     Args:
         graph: The graph to calibrate, changed in place.
@@ -34,7 +42,8 @@ def observe(graph: QuantGraph, calibration: Calibration) -> QuantGraph:
     """
     # By module: edges that share one see the same tensor.
     edges = {edge.module: edge for edge in graph.quant_edges}
-    watchers = [_Watcher(graph, edge) for edge in edges.values()]
+    axes = _masked_axes(graph)
+    watchers = [_Watcher(graph, edge, axes.get(edge.module)) for edge in edges.values()]
     try:
         with torch.no_grad(), graph.fake_quant_off():
             for x in track(calibration, "calibrate"):
@@ -47,23 +56,46 @@ def observe(graph: QuantGraph, calibration: Calibration) -> QuantGraph:
     return graph
 
 
-class _Watcher:
-    """Feeds one edge's tensors to its observer, by a hook on its fake-quant module."""
+def _masked_axes(graph: QuantGraph) -> dict[str, int]:
+    """Return the modules that only softmaxes of masked logits read, with the axis of these."""
+    nodes = {node.name: node for node in graph.graph.nodes}
+    axes: dict[str, int] = {}
+    others = set()
+    for edge in graph.quant_edges:
+        node = nodes[edge.edge.node]
+        if edge.edge.kind == "softmax" and is_masked(graph, node):
+            axes[edge.module] = args_of(node)[1]
+        else:
+            others.add(edge.module)
+    return {module: axis for module, axis in axes.items() if module not in others}
 
-    def __init__(self, graph: QuantGraph, edge: QuantEdge) -> None:
+
+class _Watcher:
+    """Feeds one edge's tensors to its observer, by a hook on its fake-quant module.
+
+    Args:
+        graph: The graph.
+        edge: The edge.
+        masked_axis: Axis of the softmax that reads it, where its logits are masked.
+    """
+
+    def __init__(self, graph: QuantGraph, edge: QuantEdge, masked_axis: int | None) -> None:
         axis = edge.channel_axis if edge.spec.granularity == "channel" else None
         self.observer: Observer = OBSERVERS[edge.spec.observer](edge.spec, axis)
         self.module = graph.module_of(edge)
         self.hook = self.module.register_forward_pre_hook(self._watch)
         self._edge = edge.edge
+        self._masked_axis = masked_axis
         self._is_done = False
 
     def _watch(self, _module: nn.Module, inputs: tuple[Any, ...]) -> None:
         if self._is_done:
             return
-        x: Tensor = inputs[0]
+        x: Tensor = inputs[0].detach()
+        if self._masked_axis is not None:
+            x = torch.maximum(x, x.amax(self._masked_axis, keepdim=True) - _FAR_BELOW)
         try:
-            self.observer.observe(x.detach())
+            self.observer.observe(x)
         except ValueError as error:
             where = f"{self._edge.node} ({self._edge.path or 'the model itself'})"
             msg = f"observe: {self._edge.operand} of {where}: {error}"

@@ -9,6 +9,8 @@ from integer_cases import BYTES, MEAN, RECIPE, STD, Model, integer_model, logits
 from torch import fx, nn
 
 import hybridquant
+from hybridquant.capture.blocks import WEIGHTED_KINDS
+from hybridquant.capture.graph import weight_of
 from hybridquant.capture.vocabulary import KINDS, LAYOUT_KINDS
 from hybridquant.lower import LoweringError, lower, simulate
 from hybridquant.lower.lowering import LOWERINGS
@@ -20,7 +22,14 @@ def attention(_, x):
     return (tokens @ tokens.mT * 0.3).softmax(-1) @ tokens
 
 
+def masked_attention(_, x):
+    tokens = x.flatten(2).mT
+    keep = torch.ones(64, 64, dtype=torch.bool).tril()
+    return F.scaled_dot_product_attention(tokens, tokens, tokens, keep)
+
+
 FUNCTIONS = {
+    "masked_attention": masked_attention,
     "conv": lambda _, x: x,
     "tokens": lambda m, x: m.norm(x.flatten(2).mT),
     "group_norm": lambda m, x: m.group_norm(x),
@@ -58,11 +67,13 @@ def real_values(quantized, node, inputs):
         if not isinstance(argument, fx.Node):
             return argument
         if argument.op == "get_attr":
-            return quantized.get_parameter(argument.target).double()
-        if argument.op == "call_module" and argument.args[0].op == "get_attr":
-            weight = quantized.get_parameter(argument.args[0].target)
+            return weight_of(quantized, argument).double()
+        if is_weighted and argument.op == "call_module" and argument.args[0].op == "get_attr":
+            weight = weight_of(quantized, argument.args[0])
             return quantized.get_submodule(argument.target)(weight).double()
         return next(remaining)
+
+    is_weighted = node.meta["kind"] in WEIGHTED_KINDS
 
     return node.target(*(value(argument) for argument in node.args), **node.kwargs)
 
