@@ -63,3 +63,33 @@ def _is_hardsigmoid(x: Any, gate: fx.Node) -> bool:
         return False
     shifted = args_of(clamp)[0]
     return shifted.target is aten.add.Tensor and tuple(args_of(shifted)) == (x, 3)
+
+
+def repeat_borders(draft: Draft) -> None:
+    """Pad images for a maximum by their border where they are padded by infinitely small numbers.
+
+    A window that reaches beyond the border holds the border too, and a maximum does not count.
+    """
+    for node in list(draft.graph.nodes):
+        if node.target is not aten.constant_pad_nd.default:
+            continue
+        x, amounts, value = args_of(node)
+        if value != float("-inf") or not _is_for_maxima(node, amounts):
+            continue
+        sides = [*amounts, *[0] * (4 - len(amounts))]
+        with draft.at(node):
+            draft.replace(node, draft.call(aten.replication_pad2d.default, x, sides))
+
+
+def _is_for_maxima(node: fx.Node, amounts: list[int]) -> bool:
+    """Say whether only maxima of windows without gaps read a pad that is smaller than these."""
+    if len(amounts) > 4 or not node.users:
+        return False
+    for user in node.users:
+        if user.target is not aten.max_pool2d.default or any(d != 1 for d in args_of(user)[4]):
+            return False
+        kernel = args_of(user)[1]
+        sizes = [kernel[1], kernel[1], kernel[0], kernel[0]]
+        if any(amount >= size for amount, size in zip(amounts, sizes, strict=False)):
+            return False
+    return True

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from hybridquant.capture.assemble import assemble
 from hybridquant.capture.blocks import find_blocks
 from hybridquant.capture.bridges import find_bridges
-from hybridquant.capture.cleanup import find_activations, merge_views
+from hybridquant.capture.cleanup import find_activations, merge_views, repeat_borders
 from hybridquant.capture.constants import fold_constants, restore_names
 from hybridquant.capture.errors import CaptureError, UnsupportedOperatorError
 from hybridquant.capture.export import make_functional, trace
@@ -80,6 +80,7 @@ def _stages(model: nn.Module, example: Tensor) -> Iterator[FloatGraph | None]:
     fold_channels(draft)
     merge_views(draft)
     find_activations(draft)
+    repeat_borders(draft)
     restore_names(draft)
     graph = assemble(draft, out_spec)
     _mark(graph, model)
