@@ -34,7 +34,7 @@ class Settings:
 
     Args:
         model: Name of a timm model.
-        stages: Epochs and sizes, in order: small images first train several times faster.
+        stages: Epochs and sizes, in order; at half the size an epoch has a quarter of the pixels.
         input_size: Height and width at which the model is evaluated.
         model_options: Further arguments of ``timm.create_model``, e.g. ``{img_size: 128}``.
         optimizer: Name of a timm optimizer: ``adamw``, ``sgd``, ...
