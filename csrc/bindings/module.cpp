@@ -3,7 +3,11 @@
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
+#include <cstring>
+#include <map>
 #include <memory>
+#include <span>
+#include <string>
 #include <utility>
 
 #include "runtime/build_info.h"
@@ -17,7 +21,6 @@ namespace hybridquant::bindings {
 
 namespace {
 
-using runtime::CodeType;
 using runtime::Model;
 using runtime::Session;
 using runtime::Shape;
@@ -71,13 +74,48 @@ py::dict describe(const Model& model) {
   return result;
 }
 
-Model parse(const py::bytes& file) {
+// A copy of a tensor's codes.
+py::array array_of(const runtime::TensorInfo& tensor, std::span<const std::byte> codes) {
+  const std::vector<py::ssize_t> sizes(tensor.shape.begin(), tensor.shape.end());
+  return py::array(py::dtype(runtime::type_name(tensor.type)), sizes, codes.data());
+}
+
+// Python functions take a list of arrays and return one, of the output's type and shape.
+runtime::Externals externals_of(const std::map<std::string, py::function>& functions) {
+  runtime::Externals externals;
+  for (const auto& [name, held] : functions) {
+    // The last copy may go where Python's lock is not held.
+    const std::shared_ptr<py::function> function(new py::function(held), [](py::function* last) {
+      const py::gil_scoped_acquire acquire;
+      delete last;
+    });
+    externals[name] = [name, function](std::span<const runtime::ExternalInput> inputs,
+                                       const runtime::TensorInfo& output,
+                                       std::span<std::byte> codes) {
+      const py::gil_scoped_acquire acquire;
+      py::list arguments;
+      for (const auto& [tensor, bytes] : inputs) arguments.append(array_of(tensor, bytes));
+      const py::array result = (*function)(arguments);
+      const Shape shape(result.shape(), result.shape() + result.ndim());
+      runtime::require(
+          shape == output.shape && result.dtype().equal(py::dtype(runtime::type_name(output.type))),
+          "function '", name, "' must return ", runtime::type_name(output.type), " ",
+          runtime::list_text(output.shape), ", got another type or shape");
+      const py::array row_major = py::array::ensure(result, py::array::c_style);
+      std::memcpy(codes.data(), row_major.data(), codes.size());
+    };
+  }
+  return externals;
+}
+
+Model parse(const py::bytes& file, const std::map<std::string, py::function>& functions) {
+  const runtime::Externals externals = externals_of(functions);
   char* data = nullptr;
   py::ssize_t size = 0;
   if (PyBytes_AsStringAndSize(file.ptr(), &data, &size) != 0) throw py::error_already_set();
   const auto* const bytes = reinterpret_cast<const std::byte*>(data);
   const py::gil_scoped_release release;
-  return Model::parse({bytes, static_cast<std::size_t>(size)});
+  return Model::parse({bytes, static_cast<std::size_t>(size)}, externals);
 }
 
 // Throws ModelError where images are not [count, channels, height, width] of the model.
@@ -100,17 +138,13 @@ py::array_t<std::int32_t> run(SharedSession& shared, const Images& images) {
   return logits;
 }
 
-const char* numpy_type(CodeType type) { return runtime::type_name(type); }
-
 py::list trace(SharedSession& shared, const Images& image) {
   check_images(shared.model(), image, "trace");
   runtime::require(image.shape(0) == 1, "trace: images must be one, got ", image.shape(0));
   py::list result;
   shared.session().trace(image.data(), [&](std::size_t node, const runtime::TensorInfo& tensor,
                                            std::span<const std::byte> codes) {
-    const std::vector<py::ssize_t> sizes(tensor.shape.begin(), tensor.shape.end());
-    const py::array array(py::dtype(numpy_type(tensor.type)), sizes, codes.data());
-    result.append(py::make_tuple(node, tensor.name, array));
+    result.append(py::make_tuple(node, tensor.name, array_of(tensor, codes)));
   });
   return result;
 }
@@ -132,8 +166,12 @@ void define(py::module_& module) {
           },
           py::arg("path"), "Read a model file; raises ModelError.")
       .def_static(
-          "parse", [](const py::bytes& file) { return std::make_shared<Model>(parse(file)); },
-          py::arg("file"), "Read the bytes of a model file; raises ModelError.")
+          "parse",
+          [](const py::bytes& file, const std::map<std::string, py::function>& functions) {
+            return std::make_shared<Model>(parse(file, functions));
+          },
+          py::arg("file"), py::arg("functions") = py::dict(),
+          "Read the bytes of a model file whose nodes may call functions; raises ModelError.")
       .def("describe", describe, "Return what the model takes and gives, and what it costs.");
   py::class_<SharedSession>(module, "Session", "Runs a model; holds the memory of one run.")
       .def(py::init<std::shared_ptr<Model>, std::int64_t>(), py::arg("model"),

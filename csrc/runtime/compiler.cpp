@@ -142,6 +142,17 @@ const TensorInfo& Compiler::output() const {
   return graph_.tensors[static_cast<std::size_t>(node_->output)];
 }
 
+const TensorInfo& Compiler::input_info(std::size_t position) const {
+  return graph_.tensors[static_cast<std::size_t>(node_->inputs[position])];
+}
+
+const External& Compiler::external(const std::string& name) const {
+  const auto found = externals_.find(name);
+  require(found != externals_.end(), where_, ": computes in float, by a function '", name,
+          "' of the program that runs the model, and this program has none of that name");
+  return found->second;
+}
+
 std::vector<Value> Compiler::inputs(std::size_t count) {
   require(node_->inputs.size() == count, where_, ": must have ", count, " inputs, got ",
           node_->inputs.size());

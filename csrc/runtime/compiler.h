@@ -14,6 +14,7 @@
 #include "kernels/move_codes.h"
 #include "kernels/strided.h"
 #include "runtime/attributes.h"
+#include "runtime/external.h"
 #include "runtime/graph.h"
 #include "runtime/program.h"
 
@@ -21,7 +22,8 @@ namespace hybridquant::runtime {
 
 class Compiler {
  public:
-  Compiler(const Graph& graph, TensorFile& file) : graph_(graph), file_(file) {}
+  Compiler(const Graph& graph, TensorFile& file, const Externals& externals = {})
+      : graph_(graph), file_(file), externals_(externals) {}
 
   // Throws ModelError.
   Program run();
@@ -31,6 +33,9 @@ class Compiler {
   [[nodiscard]] const std::string& op() const { return node_->op; }
   Attributes& attributes() { return *attributes_; }
   [[nodiscard]] const TensorInfo& output() const;
+  [[nodiscard]] const TensorInfo& input_info(std::size_t position) const;
+  // A function of the program that runs the model. Throws where it has none of that name.
+  [[nodiscard]] const External& external(const std::string& name) const;
 
   // The inputs, `count` of them.
   std::vector<Value> inputs(std::size_t count);
@@ -104,6 +109,7 @@ class Compiler {
 
   const Graph& graph_;
   TensorFile& file_;
+  const Externals& externals_;
   Program program_;
   const NodeInfo* node_ = nullptr;
   std::unique_ptr<Attributes> attributes_;

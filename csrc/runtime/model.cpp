@@ -11,23 +11,24 @@ constexpr std::int64_t kLargestArena = std::int64_t{1} << 30;
 
 }  // namespace
 
-Model::Model(TensorFile& file) : graph_(read_graph(file)), program_(Compiler(graph_, file).run()) {
+Model::Model(TensorFile& file, const Externals& externals)
+    : graph_(read_graph(file)), program_(Compiler(graph_, file, externals).run()) {
   require(program_.arena_bytes <= kLargestArena, "graph: activations must fit into ", kLargestArena,
           " bytes, got ", program_.arena_bytes);
 }
 
-Model Model::load(const std::string& path) {
+Model Model::load(const std::string& path, const Externals& externals) {
   const std::vector<std::byte> bytes = read_file(path);
   try {
-    return parse(bytes);
+    return parse(bytes, externals);
   } catch (const ModelError& error) {
     fail(path, ": ", error.what());
   }
 }
 
-Model Model::parse(std::span<const std::byte> file) {
+Model Model::parse(std::span<const std::byte> file, const Externals& externals) {
   TensorFile tensors(file);
-  return Model(tensors);
+  return Model(tensors, externals);
 }
 
 Shape Model::image_shape() const {

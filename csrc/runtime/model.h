@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "runtime/external.h"
 #include "runtime/graph.h"
 #include "runtime/program.h"
 
@@ -16,9 +17,10 @@ namespace hybridquant::runtime {
 class Model {
  public:
   // Reads a model file, or its bytes. Everything in it is checked before it is used.
-  // Throws ModelError naming the field, what it must be and what it is.
-  static Model load(const std::string& path);
-  static Model parse(std::span<const std::byte> file);
+  // Throws ModelError naming the field, what it must be and what it is. `externals` are the
+  // functions that its nodes may call.
+  static Model load(const std::string& path, const Externals& externals = {});
+  static Model parse(std::span<const std::byte> file, const Externals& externals = {});
 
   // [channels, height, width] of an image.
   [[nodiscard]] Shape image_shape() const;
@@ -33,7 +35,7 @@ class Model {
   [[nodiscard]] const Program& program() const { return program_; }
 
  private:
-  explicit Model(TensorFile& file);
+  Model(TensorFile& file, const Externals& externals);
   [[nodiscard]] const TensorInfo& output() const {
     return graph_.tensors[static_cast<std::size_t>(graph_.output)];
   }

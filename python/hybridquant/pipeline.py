@@ -47,8 +47,9 @@ def to_integer(
     config: DataConfig,
     classes: Sequence[str] | None = None,
     rounding: str = "single",
+    allow_float: Sequence[str] = (),
 ) -> IntegerModel:
-    """Return the integer model of a quantized graph, in which no operator is float.
+    """Return the integer model of a quantized graph, in which no operator is float but those named.
 
     Args:
         graph: From ``quantize``, with a recipe that quantizes every operator.
@@ -56,10 +57,16 @@ def to_integer(
         classes: Name of each logit, where known.
         rounding: ``single``, ``half_even`` or ``double``, as in ``hybridquant.lower.lower``: for
             results that must equal those of another engine's rule.
+        allow_float: Operators that stay in float, by name or by the path of their module. They
+            read codes, compute in float32 by torch, and write codes. The model then runs where its
+            ``functions`` are, in Python: C++ programs and TorchScript refuse its file.
 
     Raises:
-        NotImplementedError: If an operator cannot become integer; the text lists all of them.
-        ValueError: If ``config`` or ``classes`` do not fit the graph, or ``rounding`` is no rule.
+        NotImplementedError: If another operator cannot become integer; the text lists all of them.
+        TypeError: If ``allow_float`` is no sequence of texts.
+        ValueError: If ``config`` or ``classes`` do not fit the graph, ``rounding`` is no rule, or
+            ``allow_float`` names nothing.
     """
-    lowered = lower(graph, config.mean, config.std, rounding)
-    return IntegerModel(integer_model_bytes(lowered, config, classes or ()))
+    lowered = lower(graph, config.mean, config.std, rounding, allow_float)
+    file = integer_model_bytes(lowered, config, classes or ())
+    return IntegerModel(file, functions=lowered.functions)

@@ -15,7 +15,7 @@ def describe_integer_json(model: IntegerModel) -> dict[str, Any]:
     """Return the nodes and totals of an integer model as plain data.
 
     Keys: ``nodes`` (one dict a node, in order), ``kinds`` (count and bytes of constants of each),
-    ``copies``, ``file_bytes`` and ``memory_bytes``.
+    ``float_nodes``, ``copies``, ``file_bytes`` and ``memory_bytes``.
     """
     graph = model.graph
     nodes = [_node(graph, index, node) for index, node in enumerate(graph.nodes)]
@@ -27,6 +27,7 @@ def describe_integer_json(model: IntegerModel) -> dict[str, Any]:
     return {
         "nodes": nodes,
         "kinds": dict(sorted(kinds.items(), key=lambda item: -item[1]["count"])),
+        "float_nodes": model.num_float_nodes,
         "copies": model.num_copies,
         "file_bytes": len(model.to_bytes()),
         "memory_bytes": model.memory_bytes,
@@ -57,11 +58,16 @@ def describe_integer(model: IntegerModel) -> str:
             "",
             format_table(["node", "count", "bytes"], kinds),
             "",
-            f"uint8 {image} to {model.num_logits} logits. No node is float.",
+            f"uint8 {image} to {model.num_logits} logits. {_in_float(plain['nodes'])}",
             f"Nodes that copy codes: {model.num_copies}. Bytes of the file: "
             f"{plain['file_bytes']}, in memory: {plain['memory_bytes']}.",
         ]
     )
+
+
+def _in_float(nodes: list[dict[str, Any]]) -> str:
+    found = [f"{row['index']} ({row['name']})" for row in nodes if row["op"] == "external"]
+    return f"In float: {', '.join(found)}." if found else "No node is float."
 
 
 def _node(graph: IntGraph, index: int, node: IntNode) -> dict[str, Any]:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import weakref
-from collections.abc import Mapping
-from dataclasses import asdict
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from hybridquant import _C
@@ -24,7 +25,7 @@ from hybridquant.engine.integer_module import (
 )
 from hybridquant.export import parse_integer_model
 from hybridquant.export.files import check_file_path, write_atomically
-from hybridquant.lower import IntGraph
+from hybridquant.lower.int_graph import Function, IntGraph
 
 _MOST_THREADS = 1024  # as in the C API
 
@@ -41,32 +42,48 @@ class IntegerModel:
     Args:
         file: The bytes of a model file (docs/format.md).
         num_threads: Threads of the engine with the caller's, 1 to 1024.
+        functions: What the nodes ``external`` of the file call, by name: the ``functions`` of the
+            model that was saved. Only ``to_integer(..., allow_float=...)`` makes such nodes.
 
     Raises:
-        TypeError: If ``file`` is not bytes, or ``num_threads`` not an integer.
-        ValueError: If the file is damaged or of another format (the text names the field), or
-            ``num_threads`` is out of range.
+        TypeError: If ``file`` is not bytes, ``num_threads`` not an integer, or ``functions`` no
+            mapping to callables.
+        ValueError: If the file is damaged or of another format (the text names the field), calls a
+            function that is not there, or ``num_threads`` is out of range.
     """
 
     takes_bytes = True
     """Tells ``predict`` to give images as bytes, not normalised."""
 
-    def __init__(self, file: bytes, num_threads: int = 1) -> None:
-        _check_arguments(file, num_threads)
+    def __init__(
+        self,
+        file: bytes,
+        num_threads: int = 1,
+        functions: Mapping[str, Function] | None = None,
+    ) -> None:
+        _check_arguments(file, num_threads, functions)
         self._file = file
         self._num_threads = num_threads
-        self._model = _C.Model.parse(file)
+        self._functions = dict(functions or {})
+        calls = {name: _on_arrays(function) for name, function in self._functions.items()}
+        self._model = _C.Model.parse(file, calls)
         self._facts = self._model.describe()
         self._session: _C.Session | None = None
         _LIVING.add(self)
 
     @classmethod
-    def load(cls, path: str | Path, num_threads: int = 1) -> IntegerModel:
+    def load(
+        cls,
+        path: str | Path,
+        num_threads: int = 1,
+        functions: Mapping[str, Function] | None = None,
+    ) -> IntegerModel:
         """Return the model of a file, such as ``model.hq.safetensors``.
 
         Args:
             path: A file that ``save`` or ``hybridquant quantize`` wrote.
             num_threads: As for the class.
+            functions: As for the class.
 
         Raises:
             OSError: If the file does not exist or cannot be read.
@@ -75,15 +92,20 @@ class IntegerModel:
         """
         file = Path(path).read_bytes()
         try:
-            return cls(file, num_threads)
+            return cls(file, num_threads, functions)
         except _C.ModelError as error:
             msg = f"IntegerModel.load: {path}: {error}"
             raise ValueError(msg) from error
 
     @classmethod
-    def from_bytes(cls, file: bytes, num_threads: int = 1) -> IntegerModel:
+    def from_bytes(
+        cls,
+        file: bytes,
+        num_threads: int = 1,
+        functions: Mapping[str, Function] | None = None,
+    ) -> IntegerModel:
         """Return the model of a file's bytes; arguments and errors are those of the class."""
-        return cls(file, num_threads)
+        return cls(file, num_threads, functions)
 
     def __call__(self, images: Images) -> Tensor:
         """Return the logits, ``scale * (code - zero_point)`` of ``codes``.
@@ -149,7 +171,11 @@ class IntegerModel:
         return self._file
 
     def to_module(self) -> IntegerModule:
-        """Return the model as an ``nn.Module``."""
+        """Return the model as an ``nn.Module``.
+
+        Raises:
+            ValueError: If operators stay in float, which only this class can call.
+        """
         return IntegerModule(self._file)
 
     def save_torchscript(self, path: str | Path, metadata: Mapping[str, Any] | None = None) -> None:
@@ -165,6 +191,7 @@ class IntegerModel:
         Raises:
             OSError: If the folder of ``path`` does not exist or cannot be written.
             RuntimeError: If the TorchScript module differs from this model.
+            ValueError: As for ``to_module``.
         """
         about: dict[str, Any] = {"classes": list(self.classes) or None}
         if not self._is_bordered():
@@ -240,6 +267,16 @@ class IntegerModel:
         return int(self._facts["copies"])
 
     @property
+    def num_float_nodes(self) -> int:
+        """Number of nodes that call a function of ``functions``, which computes in float."""
+        return sum(node.op == "external" for node in self.graph.nodes)
+
+    @property
+    def functions(self) -> dict[str, Function]:
+        """What the nodes ``external`` call, by name."""
+        return dict(self._functions)
+
+    @property
     def memory_bytes(self) -> int:
         """What the engine holds: weights and tables as it uses them, and the memory of a run."""
         return int(self._facts["constant_bytes"]) + self._running().memory_bytes
@@ -247,7 +284,7 @@ class IntegerModel:
     @property
     def graph(self) -> IntGraph:
         """The graph with its constants, read from the file at each use."""
-        return parse_integer_model(self._file)[0]
+        return replace(parse_integer_model(self._file)[0], functions=self.functions)
 
     def __repr__(self) -> str:
         """Return the sizes that matter."""
@@ -256,9 +293,9 @@ class IntegerModel:
             f"num_nodes={self.num_nodes}, num_bytes={len(self._file)})"
         )
 
-    def __reduce__(self) -> tuple[type[IntegerModel], tuple[bytes, int]]:
+    def __reduce__(self) -> tuple[type[IntegerModel], tuple[bytes, int, dict[str, Function]]]:
         """Copy and pickle by the file's bytes."""
-        return type(self), (self._file, self._num_threads)
+        return type(self), (self._file, self._num_threads, self._functions)
 
     def _is_bordered(self) -> bool:
         return bool(self._facts["preprocessing"]["crop_mode"] == "border")
@@ -269,12 +306,21 @@ class IntegerModel:
         return self._session
 
 
-def _check_arguments(file: object, num_threads: object) -> None:
+def _on_arrays(function: Function) -> Callable[[list[NDArray[Any]]], NDArray[Any]]:
+    """Return the function as the engine calls it."""
+    return lambda codes: function([torch.from_numpy(array) for array in codes]).numpy()
+
+
+def _check_arguments(file: object, num_threads: object, functions: object) -> None:
     if not isinstance(file, bytes):
         msg = f"IntegerModel: file must be bytes, got {type(file).__name__}"
         raise TypeError(msg)
     if not isinstance(num_threads, int):
         msg = f"IntegerModel: num_threads must be an integer, got {num_threads!r}"
+        raise TypeError(msg)
+    is_mapping = isinstance(functions, Mapping) and all(map(callable, functions.values()))
+    if functions is not None and not is_mapping:
+        msg = f"IntegerModel: functions must be a mapping of names to functions, got {functions!r}"
         raise TypeError(msg)
     if not 1 <= num_threads <= _MOST_THREADS:
         msg = f"IntegerModel: num_threads must be 1 to {_MOST_THREADS}, got {num_threads}"

@@ -132,7 +132,7 @@ def _ways(
 ) -> Iterator[tuple[Run, _Compute]]:
     """Yield how logits are computed, each with nothing found to differ yet."""
     for threads in _THREADS:
-        engine = IntegerModel(model.to_bytes(), threads)
+        engine = IntegerModel(model.to_bytes(), threads, model.functions)
         for batch in batches:
             yield Run("engine", batch, threads, 0), engine.codes
     if scripted is not None:

@@ -13,6 +13,7 @@ from hybridquant.export.integer_schema import (
     Constant,
     Flag,
     Op,
+    Text,
     Whole,
     Wholes,
 )
@@ -172,6 +173,7 @@ _OPS = {
         _ANY,
         keeps=_CODES,
     ),
+    "external": Op(None, {"function": Text()}, {}, None, _ANY),
     "cat": Op(None, {"axis": _AXIS}, {}, shapes.cat, _ANY, _CODES),
     "pad": Op(
         _X,

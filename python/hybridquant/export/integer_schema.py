@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from torch import Tensor
 
 from hybridquant.export import integer_shapes as shapes
-from hybridquant.export.json_fields import items, record, short, whole
+from hybridquant.export.json_fields import items, record, short, text, whole
 from hybridquant.lower.int_graph import DTYPES, IntNode, IntTensor
 from hybridquant.recipe.field_error import FieldError, check, check_choice
 
@@ -69,7 +69,16 @@ class Choice:
         check_choice(where, self.what, short(value), self.names)
 
 
-Attribute = Whole | Wholes | Flag | Choice
+@dataclass(frozen=True)
+class Text:
+    """A text that is not empty."""
+
+    def check(self, where: str, value: object) -> None:
+        """Raise a FieldError if ``value`` is none."""
+        check(text(where, value) != "", where, "not be empty", short(value))
+
+
+Attribute = Whole | Wholes | Flag | Choice | Text
 
 
 @dataclass(frozen=True)
@@ -102,7 +111,7 @@ class Op:
             or more inputs of any shape.
         attributes: By name.
         constants: By name.
-        shape: Of the output.
+        shape: Of the output; None where it may be any.
         dtypes: That inputs may have.
         keeps: What the codes of inputs and output have in common, fields of ``Codes``.
         zero_point: Of the output, where there is no choice.
@@ -112,7 +121,7 @@ class Op:
     inputs: tuple[tuple[str, ...], ...] | None
     attributes: Mapping[str, Attribute] = field(default_factory=dict)
     constants: Mapping[str, Constant] = field(default_factory=dict)
-    shape: shapes.ShapeOf = shapes.same
+    shape: shapes.ShapeOf | None = shapes.same
     dtypes: tuple[str, ...] = NARROW
     keeps: tuple[str, ...] = ()
     zero_point: int | None = None
@@ -156,13 +165,8 @@ def check_node(where: str, op: Op, node: IntNode, tensors: Mapping[str, IntTenso
         whole(f"{where}.attributes.code", code, codes.lowest, codes.highest)
     sizes = _check_inputs(where, op, node, inputs)
     _check_constants(f"{where}.constants", op, node, output, sizes)
-    try:
-        shape = shapes.output_shape(op.shape, node, [tensor.shape for tensor in inputs])
-    except ValueError as error:
-        text = "must have inputs, attributes and constants that fit each other, got"
-        raise FieldError(where, f"{text} ones that do not: {error}") from error
-    is_legal = output.shape == shape
-    check(is_legal, f"{where}.output", f"be a tensor of shape {[*shape]}", [*output.shape])
+    if op.shape is not None:
+        _check_output_shape(where, op.shape, node, [tensor.shape for tensor in inputs], output)
     zero_point = output.codes.zero_point if op.zero_point is None else op.zero_point
     requirement, got = f"have zero_point {zero_point}", output.codes.zero_point
     check(got == zero_point, f"{where}.output", requirement, got)
@@ -170,6 +174,22 @@ def check_node(where: str, op: Op, node: IntNode, tensors: Mapping[str, IntTenso
         wanted = getattr(output.codes, name)
         for got in (getattr(tensor.codes, name) for tensor in inputs):
             check(got == wanted, f"{where}.inputs", f"have the output's {name} {wanted!r}", got)
+
+
+def _check_output_shape(
+    where: str,
+    shape_of: shapes.ShapeOf,
+    node: IntNode,
+    inputs: Sequence[Sequence[int]],
+    output: IntTensor,
+) -> None:
+    try:
+        shape = shapes.output_shape(shape_of, node, inputs)
+    except ValueError as error:
+        requirement = "must have inputs, attributes and constants that fit each other, got"
+        raise FieldError(where, f"{requirement} ones that do not: {error}") from error
+    is_legal = output.shape == shape
+    check(is_legal, f"{where}.output", f"be a tensor of shape {[*shape]}", [*output.shape])
 
 
 def _check_inputs(where: str, op: Op, node: IntNode, inputs: Sequence[IntTensor]) -> dict[str, int]:
@@ -235,5 +255,5 @@ def _name_sizes(
         pairs += zip(names[-behind:], shape[-behind:], strict=True)
     for name, size in pairs:
         known = sizes.setdefault(name, size)
-        text = f"have shape [{', '.join(names)}] with {name} = {known}"
-        check(size == known, where, text, [*shape])
+        requirement = f"have shape [{', '.join(names)}] with {name} = {known}"
+        check(size == known, where, requirement, [*shape])

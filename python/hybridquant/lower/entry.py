@@ -16,7 +16,11 @@ from hybridquant.quant_graph import QuantGraph
 
 
 def lower(
-    graph: QuantGraph, mean: Sequence[float], std: Sequence[float], rounding: str = SINGLE
+    graph: QuantGraph,
+    mean: Sequence[float],
+    std: Sequence[float],
+    rounding: str = SINGLE,
+    allow_float: Sequence[str] = (),
 ) -> IntGraph:
     """Return the integer model of a calibrated QuantGraph.
 
@@ -29,16 +33,20 @@ def lower(
             halves up), ``half_even`` (one rounding, halves to the even code) or ``double`` (two,
             as gemmlowp and TFLite). Sums of two tensors have no ``double`` and stay ``single``, as
             do softmaxes, norms and quotients under every rule.
+        allow_float: Operators that stay in float, by name or by the path of their module. Each
+            becomes a node ``external`` with a function of the result that reads codes, computes in
+            float32 and writes codes.
 
     Raises:
         LoweringError: If an operator cannot become integer; the text lists all of them.
-        ValueError: If ``rounding`` is another.
+        TypeError: If ``allow_float`` is no sequence of texts.
+        ValueError: If ``rounding`` is another, or ``allow_float`` names nothing.
     """
     check_rounding(rounding)
     (output,) = graph.graph.find_nodes(op="output")
     logits = args_of(output)[0]
     if not isinstance(logits, fx.Node):
         raise LoweringError(["the output must be one tensor"])
-    lowering = Lowering(graph, mean, std)
+    lowering = Lowering(graph, mean, std, allow_float)
     lowering.prepare()
     return with_rounding(lowering.finish(logits, logit_codes(lowering, logits)), rounding)

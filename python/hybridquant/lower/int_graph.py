@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -69,6 +69,10 @@ class Codes:
         return codes.clamp(self.lowest, self.highest).long()
 
 
+# Codes of the inputs of a node, for one image, to codes of its output, each of the type stored.
+Function = Callable[[Sequence[Tensor]], Tensor]
+
+
 @dataclass(frozen=True)
 class IntTensor:
     """A tensor of an IntGraph.
@@ -116,12 +120,14 @@ class IntGraph:
         nodes: In an order in which each reads only what is there.
         input: Name of the image, uint8 [1, channels, height, width].
         output: Name of the logits.
+        functions: Of the nodes ``external``, by name: operators that stay in float.
     """
 
     tensors: dict[str, IntTensor] = field(default_factory=dict)
     nodes: list[IntNode] = field(default_factory=list)
     input: str = ""
     output: str = ""
+    functions: dict[str, Function] = field(default_factory=dict)
 
     def pruned(self) -> IntGraph:
         """Return the graph without nodes and tensors that the output does not need."""
@@ -131,7 +137,9 @@ class IntGraph:
                 needed |= set(node.inputs)
         nodes = [node for node in self.nodes if node.output in needed]
         tensors = {name: tensor for name, tensor in self.tensors.items() if name in needed}
-        return IntGraph(tensors, nodes, self.input, self.output)
+        called = {node.attributes["function"] for node in nodes if node.op == "external"}
+        functions = {name: self.functions[name] for name in self.functions if name in called}
+        return IntGraph(tensors, nodes, self.input, self.output, functions)
 
     def num_bytes(self) -> int:
         """Return the bytes of all constants."""

@@ -12,6 +12,7 @@ from hybridquant.capture.graph import args_of, weight_of
 from hybridquant.capture.vocabulary import LAYOUT_KINDS
 from hybridquant.lower.errors import CannotLowerError, LoweringError
 from hybridquant.lower.fixed_point import check_requantized, multiplier
+from hybridquant.lower.float_operators import FloatNames
 from hybridquant.lower.int_graph import DTYPES, Codes, IntGraph, IntNode, IntTensor
 from hybridquant.lower.reader import Reader, shape_for_one
 from hybridquant.quant_graph import QuantGraph
@@ -44,9 +45,16 @@ class Lowering(Reader):
     kept, so that ``finish`` can leave out what the logits do not need.
     """
 
-    def __init__(self, graph: QuantGraph, mean: Sequence[float], std: Sequence[float]) -> None:
+    def __init__(
+        self,
+        graph: QuantGraph,
+        mean: Sequence[float],
+        std: Sequence[float],
+        allow_float: Sequence[str] = (),
+    ) -> None:
         super().__init__(graph)
         self.mean, self.std = mean, std
+        self.float_names = FloatNames(allow_float, graph)
         self.result = IntGraph()
         self._done: dict[_Form, Operand] = {}
         self._asked: dict[_Form, list[_Form]] = {}
@@ -127,7 +135,9 @@ class Lowering(Reader):
         found = sorted(needed & self._problems.keys(), key=lambda form: order[form[0]])
         if found:
             raise LoweringError(list(dict.fromkeys(self._problems[form] for form in found)))
-        return self.result.pruned()
+        result = self.result.pruned()
+        self.float_names.check_kept(result.functions.values())
+        return result
 
     def _failed(self, form: _Form, error: Exception) -> Operand:
         """Note a problem, and what to look at behind it; return something to go on with."""
@@ -151,9 +161,11 @@ class Lowering(Reader):
             return LOWERINGS["requantize"](self, node, wanted)
         if node.op == "call_module":
             return self.codes_of(args_of(node)[0], wanted)
+        if node in self.float_names:
+            return LOWERINGS["external"](self, node, wanted)
         name = "input" if kind == "input" else "move" if kind in LAYOUT_KINDS else kind
         if name not in LOWERINGS.names():
-            msg = "has no integer form yet; replace it, or quantize a model without it"
+            msg = "has no integer form yet; replace it, or keep it in float by allow_float"
             raise CannotLowerError(msg)
         return LOWERINGS[name](self, node, wanted)
 

@@ -7,6 +7,7 @@ from typing import Any
 from torch import fx
 
 from hybridquant.capture.graph import args_of
+from hybridquant.lower.errors import CannotLowerError
 from hybridquant.lower.fixed_point import multipliers
 from hybridquant.lower.int_graph import Codes
 from hybridquant.lower.lowering import Lowering, Operand
@@ -27,8 +28,12 @@ def factors_of(lowering: Lowering, node: fx.Node) -> tuple[Operand, Weights]:
     The input is the image's bytes where a convolution reads the normalised image.
 
     Raises:
-        CannotLowerError: If one of them is not quantized as it must be.
+        CannotLowerError: If one of them is not quantized as it must be, or the product stays in
+            float.
     """
+    if node in lowering.float_names:
+        msg = "stays in float"
+        raise CannotLowerError(msg)
     if node.meta["kind"] == "conv2d" and reads_image(lowering, node):
         return lowering.image, image_weights(lowering, node)
     return lowering.operand(node, 0), weights_of(lowering, node)
