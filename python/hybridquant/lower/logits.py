@@ -19,7 +19,8 @@ from hybridquant.lower.sums import sums_of
 
 # Fraction bits that logits keep below the scale of what they are made from.
 _MORE_BITS = 8
-_SPARE_BITS = 13
+# Bits of what two inputs can add up to, of the 31 there are; of a quotient of the largest inputs.
+_RANGE_BITS, _QUOTIENT_BITS = 29, 15
 _INT32 = Codes("int32", 1.0, 0, -(2**31), 2**31 - 1)
 _INT16 = Codes("int16", 1.0, 0, -(2**15), 2**15 - 1)
 
@@ -54,12 +55,21 @@ def _scale(lowering: Lowering, node: fx.Node) -> float:
     sums = sums_of(lowering, node)
     if sums is not None:
         return sums.scale
-    inputs = [lowering.format_of(argument) for argument in node.all_input_nodes]
-    scales = [codes.scale for codes in inputs if codes is not None]
-    if kind == "mul" or not scales:
-        return float(math.prod(scales))
-    # 32 bits hold two tensors of 16 bits, however much finer one of them is.
-    return max(min(scales) * 2.0**-_MORE_BITS, max(scales) * 2.0**-_SPARE_BITS)
+    found = [_read_codes(lowering, argument) for argument in node.all_input_nodes]
+    inputs = [codes for codes in found if codes is not None]
+    scales = [codes.scale for codes in inputs]
+    largest = [codes.scale * codes.magnitude for codes in inputs]
+    if kind == "div" and len(inputs) == 2:
+        return largest[0] / largest[1] * 2.0**-_QUOTIENT_BITS
+    if kind == "mul" and inputs:
+        return max(math.prod(scales), math.prod(largest) * 2.0**-_RANGE_BITS)
+    finest = min(scales, default=1.0) * 2.0**-_MORE_BITS
+    return max(finest, max(largest, default=0.0) * 2.0**-_RANGE_BITS)
+
+
+def _read_codes(lowering: Lowering, argument: fx.Node) -> Codes | None:
+    """Return the codes of an input, of sums where it has no fake-quant module."""
+    return lowering.format_of(argument) or sums_of(lowering, argument)
 
 
 def _largest(lowering: Lowering, node: fx.Node) -> float | None:

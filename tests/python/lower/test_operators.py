@@ -109,6 +109,11 @@ def test_nodes_hold_plain_numbers_and_integers(name):
         assert type(codes.scale) is float
 
 
+def linear_attention(_, x):
+    q = F.relu(x.flatten(2)) + 1e-3
+    return (q @ (q.mT @ x.flatten(2))) / (q @ q.sum(1)[..., None])
+
+
 ENDS = {
     "gelu": (lambda _, x: F.gelu(x.mean((2, 3))), "int16"),
     "number": (lambda _, x: x.mean((2, 3)) * 0.5, "int16"),
@@ -123,6 +128,11 @@ ENDS = {
     "mean": (lambda _, x: x.mean((2, 3)), "int32"),
     "product": (lambda _, x: x.mean((2, 3)) * x.amax((2, 3)), "int32"),
     "sum": (lambda _, x: x.mean((2, 3)) + x.amax((2, 3)), "int32"),
+    "quotient": (lambda _, x: x.mean((2, 3)) / (x.amax((2, 3)).abs() + 1), "int32"),
+    "linear_attention": (linear_attention, "int32"),
+    "attention": (lambda _, x: x.softmax(-1) @ x, "int32"),
+    "sum_of_products": (lambda _, x: x @ x.mT + x.mT @ x, "int32"),
+    "other_scale": (lambda _, x: torch.maximum(x, x.new_zeros(1) + 1e-9), "int32"),
     "flattened": (lambda m, x: F.conv2d(x, m.conv1d.weight[..., None], groups=2), "int32"),
 }
 
