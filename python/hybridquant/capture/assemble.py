@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from operator import getitem
 from typing import Any
 
 from torch import Tensor, fx, nn
 from torch.utils._pytree import TreeSpec, tree_unflatten
 
 from hybridquant.capture.draft import BATCH, Draft, has_batch
-from hybridquant.capture.errors import CaptureError, unsupported
+from hybridquant.capture.errors import CaptureError, UnsupportedOperatorError, unsupported
 from hybridquant.capture.graph import FloatGraph, args_of
 from hybridquant.capture.vocabulary import OPERATORS
 
@@ -23,7 +24,7 @@ def assemble(draft: Draft, out_spec: TreeSpec) -> FloatGraph:
         out_spec: Structure of the model's output.
 
     Raises:
-        UnsupportedOperatorError: For the first operator that is not in the vocabulary.
+        UnsupportedOperatorError: If operators are not in the vocabulary; the text lists all.
     """
     _check(draft)
     _shape_output(draft, out_spec)
@@ -38,12 +39,17 @@ def assemble(draft: Draft, out_spec: TreeSpec) -> FloatGraph:
 
 
 def _check(draft: Draft) -> None:
-    for node in draft.graph.nodes:
-        if node.op != "call_function" or node.target in OPERATORS:
-            continue
-        if isinstance(node.meta["val"], (Tensor, list, tuple)):
-            raise unsupported(node)
-        raise unsupported(next(iter(node.users), node), "has the batch size among its arguments")
+    calls = [node for node in draft.graph.nodes if node.op == "call_function"]
+    strange = [n for n in calls if n.target not in OPERATORS and n.target is not getitem]
+    found: dict[tuple[str, str], None] = {}
+    for node in strange:
+        if not isinstance(node.meta["val"], (Tensor, list, tuple)):
+            user = next(iter(node.users), node)
+            raise unsupported(user, "has the batch size among its arguments")
+        found[str(node.target), node.meta["path"]] = None
+    if found:
+        (name, path), *others = found
+        raise UnsupportedOperatorError(name, path, others=others)
 
 
 def _shape_output(draft: Draft, out_spec: TreeSpec) -> None:

@@ -135,6 +135,21 @@ def test_refused_operators(function, text):
     assert caught.value.path is None or f"module {caught.value.path!r}" in str(caught.value)
 
 
+def test_all_unlisted_operators_are_named():
+    class Sorting(Model):
+        def forward(self, x):
+            return torch.fft.rfft(self.conv(x).cumsum(1).sort(1)[0]).abs()
+
+    with pytest.raises(UnsupportedOperatorError) as caught:
+        capture(Nested(Sorting()).eval(), IMAGES)
+    first, *others = str(caught.value).splitlines()
+    assert first.startswith("capture: operator aten.cumsum.default in module 'stages.1' is not in")
+    assert others == [
+        "  the same for aten.sort.default in module 'stages.1'",
+        "  the same for aten._fft_r2c.default in module 'stages.1'",
+    ]
+
+
 def test_nothing_is_printed(capfd):
     with pytest.raises(UnsupportedOperatorError, match=r"test_capture_errors.py:\d+"):
         capture(Model(lambda x: x if x.sum() > 0 else x + 1).eval(), IMAGES)
