@@ -46,7 +46,9 @@ def lower(
     (output,) = graph.graph.find_nodes(op="output")
     logits = args_of(output)[0]
     if not isinstance(logits, fx.Node):
-        raise LoweringError(["the output must be one tensor"])
+        what = next(kind.__name__ for kind in (dict, list, tuple) if isinstance(logits, kind))
+        msg = f"the output must be one tensor, got a {what}; wrap the model and return the logits"
+        raise LoweringError([msg])
     lowering = Lowering(graph, mean, std, allow_float)
     lowering.prepare()
     return with_rounding(lowering.finish(logits, logit_codes(lowering, logits)), rounding)

@@ -206,6 +206,18 @@ def test_all_operators_without_an_integer_form_are_named(monkeypatch):
     assert "silu" in caught.value.problems[1]
 
 
+@pytest.mark.parametrize(
+    ("outputs", "name"), [(lambda x: (x, x), "tuple"), (lambda x: {"logits": x}, "dict")]
+)
+def test_the_output_must_be_one_tensor(outputs, name):
+    class Several(Model):
+        def forward(self, images):
+            return outputs(super().forward(images))
+
+    with pytest.raises(LoweringError, match=f"must be one tensor, got a {name}; wrap the model"):
+        integer_model(Several(lambda _, x: x))
+
+
 def test_what_is_not_a_number_is_refused():
     recipe = load_recipe(RECIPE)
     signed = replace(recipe, rules=(*recipe.rules, Rule(("sqrt",), scheme="symmetric")))

@@ -40,7 +40,7 @@ def normalize(draft: Draft) -> None:
         if rewrite is None or not node.users:
             continue
         if node.target not in _TAKE_SIZES and not all(map(_is_value, node.all_input_nodes)):
-            raise unsupported(node, "has the batch size among its arguments")
+            raise unsupported(node, _BATCH_SIZE)
         with draft.at(node):
             result = rewrite(draft, node)
         if result is None:
@@ -52,6 +52,10 @@ def normalize(draft: Draft) -> None:
     draft.sweep()
 
 
+_BATCH_SIZE = (
+    "has the batch size among its arguments, as where each image has weights of its own; "
+    "express it for any number of images"
+)
 # Rewrites that work out sizes from the result, whatever the arguments are.
 _TAKE_SIZES = frozenset(
     {
