@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from hybridquant.capture.assemble import assemble
+from hybridquant.capture.attention_masks import bound_masks
 from hybridquant.capture.blocks import find_blocks
 from hybridquant.capture.bridges import find_bridges
 from hybridquant.capture.cleanup import find_activations, merge_views, repeat_borders
@@ -18,9 +19,8 @@ from hybridquant.capture.errors import CaptureError, UnsupportedOperatorError
 from hybridquant.capture.export import make_functional, trace
 from hybridquant.capture.fold import fold_channels
 from hybridquant.capture.graph import FloatGraph
-from hybridquant.capture.masks import bound_masks
 from hybridquant.capture.normalize import normalize
-from hybridquant.capture.norms import find_norms
+from hybridquant.capture.spelled_norms import find_norms
 from hybridquant.progress import track
 
 

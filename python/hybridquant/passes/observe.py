@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from hybridquant.calibration import Calibration
+from hybridquant.capture.attention_masks import is_masked
 from hybridquant.capture.graph import args_of
-from hybridquant.capture.masks import is_masked
 from hybridquant.observers import OBSERVERS, Observer
 from hybridquant.passes import PASSES
 from hybridquant.progress import track

@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 
 from hybridquant.capture import capture
-from hybridquant.capture.masks import is_masked
+from hybridquant.capture.attention_masks import is_masked
 
 KEEP = torch.ones(8, 8, dtype=torch.bool).tril()
 MASK = torch.zeros(8, 8).masked_fill(~KEEP, float("-inf"))
