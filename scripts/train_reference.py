@@ -71,6 +71,7 @@ def run(args: argparse.Namespace, settings: Settings, processes: Processes) -> N
             training,
             initial=args.init.name if args.init else "",
             initial_sha256=trainer.initial_sha256,
+            precision=str(precision).removeprefix("torch."),
         )
         card = write_release(weights, origin, args.validation, name)
         print(f"{name}.safetensors: top-1 {card['top1_val']:.4f} of {card['top1_images']}")

@@ -21,7 +21,7 @@ from hybridquant.lower import lower
 ROOT = Path(__file__).parents[2]
 DATA = ROOT / "tests" / "data" / "imagenette_calib.tar"
 CALIBRATION_IMAGES = 16
-MODELS = ("efficientvit_b0.imagenette", "mobilevit_xxs.imagenette", "mobilevitv2_050.imagenette")
+MODELS = tuple(model.name for model in hq.list_models())
 
 
 def main() -> None:

@@ -12,7 +12,7 @@ import hybridquant as hq
 from hybridquant.models import inject_outliers
 
 DATA = Path(__file__).parents[2] / "tests" / "data"
-MODELS = ("efficientvit_b0.imagenette", "mobilevit_xxs.imagenette", "mobilevitv2_050.imagenette")
+MODELS = tuple(model.name for model in hq.list_models())
 RATIOS = (4, 16, 64)
 
 

@@ -19,7 +19,7 @@ from hybridquant.capture.vocabulary import LAYOUT_KINDS
 from hybridquant.lower import IntGraph, IntNode, lower
 
 DATA = Path(__file__).parents[2] / "tests" / "data"
-MODELS = ("efficientvit_b0.imagenette", "mobilevit_xxs.imagenette", "mobilevitv2_050.imagenette")
+MODELS = tuple(model.name for model in hq.list_models())
 NARROW = ("uint8", "int8", "int16")
 
 

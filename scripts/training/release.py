@@ -39,6 +39,7 @@ class Origin:
         photographs: The training photographs, for their classes and number.
         initial: Name of the file of weights that training started from; empty for random ones.
         initial_sha256: Of that file.
+        precision: In which it trained, float32 or bfloat16.
     """
 
     settings: Settings
@@ -47,12 +48,14 @@ class Origin:
     photographs: Photographs
     initial: str = ""
     initial_sha256: str = ""
+    precision: str = "float32"
 
     @property
     def command(self) -> str:
         """The training command, without the places of data."""
         start = f" --init {self.initial}" if self.initial else ""
         end = f" --stop-after {self.epochs}" if self.epochs < self.settings.epochs else ""
+        start += f" --precision {self.precision}"
         return f"scripts/train_reference.py configs/train/{self.file}{start}{end}"
 
 

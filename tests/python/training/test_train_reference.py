@@ -104,7 +104,7 @@ def test_a_run_goes_on_from_the_weights_of_another(train, tmp_path, photographs)
     train("second", "--init", str(weights), "--stop-after", "1", "--validation", str(archive))
     card = json.loads((tmp_path / "second" / "efficientvit_b0.imagenette.json").read_text())
     assert card["initial_sha256"] == hashlib.sha256(weights.read_bytes()).hexdigest()
-    assert card["training"].endswith(f"--init {weights.name} --stop-after 1")
+    assert card["training"].endswith(f"--init {weights.name} --precision float32 --stop-after 1")
     assert float(curve(tmp_path / "second")[0]["loss"]) < float(
         curve(tmp_path / "first")[0]["loss"]
     )
