@@ -142,8 +142,12 @@ py::list trace(SharedSession& shared, const Images& image) {
   check_images(shared.model(), image, "trace");
   runtime::require(image.shape(0) == 1, "trace: images must be one, got ", image.shape(0));
   py::list result;
-  shared.session().trace(image.data(), [&](std::size_t node, const runtime::TensorInfo& tensor,
-                                           std::span<const std::byte> codes) {
+  const std::uint8_t* const in = image.data();
+  // Held while waiting for another thread's run, the lock would keep its functions from running.
+  const py::gil_scoped_release release;
+  shared.session().trace(in, [&](std::size_t node, const runtime::TensorInfo& tensor,
+                                 std::span<const std::byte> codes) {
+    const py::gil_scoped_acquire acquire;
     result.append(py::make_tuple(node, tensor.name, array_of(tensor, codes)));
   });
   return result;

@@ -83,8 +83,25 @@ std::int64_t Session::memory_bytes() const {
   return model_.program().arena_bytes + scratch_stride_ * executor_.num_workers();
 }
 
+class Session::Turn {
+ public:
+  explicit Turn(Session& session) : session_(session) {
+    require(session.running_ != std::this_thread::get_id(),
+            "Session: a function of the model must not run the session that calls it");
+    lock_ = std::unique_lock(session.mutex_);
+    session.running_ = std::this_thread::get_id();
+  }
+  ~Turn() { session_.running_ = std::thread::id(); }
+  Turn(const Turn&) = delete;
+  Turn& operator=(const Turn&) = delete;
+
+ private:
+  Session& session_;
+  std::unique_lock<std::mutex> lock_;
+};
+
 void Session::run(std::int32_t* logits, const std::uint8_t* images, std::int64_t count) {
-  const std::lock_guard lock(mutex_);
+  const Turn turn(*this);
   const Program& program = model_.program();
   for (std::int64_t i = 0; i < count; ++i) {
     const auto* const image = reinterpret_cast<const std::byte*>(images + i * model_.image_bytes());
@@ -95,7 +112,7 @@ void Session::run(std::int32_t* logits, const std::uint8_t* images, std::int64_t
 }
 
 void Session::trace(const std::uint8_t* image, const Observer& observe) {
-  const std::lock_guard lock(mutex_);
+  const Turn turn(*this);
   const Program& program = model_.program();
   const Memory memory(program.buffers, arena_.get(), reinterpret_cast<const std::byte*>(image));
   std::size_t done = 0;

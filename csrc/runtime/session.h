@@ -1,11 +1,13 @@
 // Runs a model: owns the memory that one run needs.
 #pragma once
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <thread>
 #include <vector>
 
 #include "runtime/executor.h"
@@ -27,6 +29,7 @@ class Session {
 
   // Computes the logits of `count` images, each on its own. Any thread may call it; calls wait for
   // each other.
+  // Throws ModelError where a function of the model, called by a run, calls the session again.
   // logits: [count, num_logits] codes. images: uint8 [count, channels, height, width].
   void run(std::int32_t* logits, const std::uint8_t* images, std::int64_t count);
 
@@ -44,6 +47,8 @@ class Session {
 
   static Bytes allocate(std::int64_t bytes);
   void prepare();
+  // Waits for the run that goes on, and holds the session for the next.
+  class Turn;
   void run_steps(const Memory& memory, std::size_t begin, std::size_t end);
   void run_step(const Memory& memory, const Step& step);
 
@@ -54,6 +59,7 @@ class Session {
   Bytes arena_;
   Bytes scratch_;
   std::mutex mutex_;
+  std::atomic<std::thread::id> running_{};  // the thread of the run that goes on
 };
 
 }  // namespace hybridquant::runtime

@@ -40,7 +40,7 @@ def main() -> None:
     )
     rows = [row(kind, torch.cat(found)) for kind, found in sorted(distances.items())]
     rows.append(row("all", torch.cat([x for found in distances.values() for x in found])))
-    print(hq.format_table(["operator", "codes", "differ %", "by more than 1 %", "largest"], rows))
+    print(hq.format_table(["operator", "codes", "differ, %", "by 2 or more, %", "largest"], rows))
 
 
 def add_distances(args: argparse.Namespace, name: str, distances: dict[str, list[Tensor]]) -> None:

@@ -65,7 +65,7 @@ class IntegerModel:
         self._file = file
         self._num_threads = num_threads
         self._functions = dict(functions or {})
-        calls = {name: _on_arrays(function) for name, function in self._functions.items()}
+        calls = {name: _on_arrays(name, function) for name, function in self._functions.items()}
         self._model = _C.Model.parse(file, calls)
         self._facts = self._model.describe()
         self._session: _C.Session | None = None
@@ -306,9 +306,19 @@ class IntegerModel:
         return self._session
 
 
-def _on_arrays(function: Function) -> Callable[[list[NDArray[Any]]], NDArray[Any]]:
+def _on_arrays(name: str, function: Function) -> Callable[[list[NDArray[Any]]], NDArray[Any]]:
     """Return the function as the engine calls it."""
-    return lambda codes: function([torch.from_numpy(array) for array in codes]).numpy()
+
+    def call(codes: list[NDArray[Any]]) -> NDArray[Any]:
+        result = function([torch.from_numpy(array) for array in codes])
+        if not isinstance(result, Tensor):
+            msg = (
+                f"IntegerModel: function {name!r} must return a tensor, got {type(result).__name__}"
+            )
+            raise TypeError(msg)
+        return result.detach().cpu().numpy()
+
+    return call
 
 
 def _check_arguments(file: object, num_threads: object, functions: object) -> None:

@@ -13,6 +13,8 @@ from hybridquant.capture.graph import args_of
 from hybridquant.capture.vocabulary import LAYOUT_KINDS
 from hybridquant.lower.int_graph import DTYPES, Codes
 
+_NARROW = ("uint8", "int8", "int16")
+
 
 class FloatNames:
     """Which operators stay in float.
@@ -28,7 +30,8 @@ class FloatNames:
     """
 
     def __init__(self, names: Sequence[str], graph: fx.GraphModule) -> None:
-        if isinstance(names, str) or not all(isinstance(name, str) for name in names):
+        is_list = isinstance(names, Sequence) and not isinstance(names, str)
+        if not is_list or not all(isinstance(name, str) for name in names):
             msg = f"lower: allow_float must be a list of names, got {names!r}"
             raise TypeError(msg)
         nodes = [node for node in graph.graph.nodes if _is_operator(node)]
@@ -83,6 +86,8 @@ def region_of(node: fx.Node, names: FloatNames) -> Region:
     sources: dict[fx.Node, None] = {}
 
     def visit(reader: fx.Node) -> None:
+        if reader in nodes:
+            return
         for argument in reader.all_input_nodes:
             if argument in names or argument.meta["kind"] in LAYOUT_KINDS:
                 visit(argument)
@@ -122,14 +127,20 @@ class FloatFunction:
             ValueError: If a result is NaN, which no code stands for.
         """
         values = [
-            ((q.double() - its.zero_point) * its.scale).float()
-            for q, its in zip(codes, self.inputs, strict=True)
+            ((q.double() - read.zero_point) * read.scale).float()
+            for q, read in zip(codes, self.inputs, strict=True)
         ]
         result = self._module(*values)
         if result.isnan().any():
             msg = f"{', '.join(self.operators)}: results must be numbers, got NaN"
             raise ValueError(msg)
-        return self.output.quantize(result).to(DTYPES[self.output.dtype])
+        its = self.output
+        if its.dtype in _NARROW:  # as fake-quantization does, by the float32 reciprocal
+            steps = torch.round(result.float() * (1 / torch.tensor(its.scale, dtype=torch.float32)))
+            found = (steps + its.zero_point).clamp(its.lowest, its.highest)
+        else:
+            found = its.quantize(result)
+        return found.to(DTYPES[its.dtype])
 
 
 def _is_operator(node: fx.Node) -> bool:

@@ -15,12 +15,15 @@ from hybridquant.lower.int_graph import Codes
 from hybridquant.lower.lowering import Lowering
 from hybridquant.lower.nodes.table import KINDS, table_values
 from hybridquant.lower.patterns import find_l2_norm
+from hybridquant.lower.reader import shape_for_one
 from hybridquant.lower.sums import sums_of
 
 # Fraction bits that logits keep below the scale of what they are made from.
 _MORE_BITS = 8
 # Bits of what two inputs can add up to, of the 31 there are; of a quotient of the largest inputs.
 _RANGE_BITS, _QUOTIENT_BITS = 29, 15
+# Step of logits that nothing in integers bounds.
+_FLOAT_STEP = 2.0**-16
 _INT32 = Codes("int32", 1.0, 0, -(2**31), 2**31 - 1)
 _INT16 = Codes("int16", 1.0, 0, -(2**15), 2**15 - 1)
 
@@ -29,7 +32,8 @@ def logit_codes(lowering: Lowering, logits: fx.Node) -> Codes:
     """Return codes that hold the logits without loss to speak of.
 
     32 bits with the scale of the sums where the model ends in a product, as classifiers do, 16 bits
-    where it ends in what has no wider form: a table, a softmax or a norm.
+    where it ends in what has no wider form: a table, a softmax or a norm. Logits of an operator
+    that stays in float have 16 bits behind the point and 15 before it.
 
     Args:
         lowering: The lowering.
@@ -38,6 +42,8 @@ def logit_codes(lowering: Lowering, logits: fx.Node) -> Codes:
     node = logits
     while node.meta["kind"] in LAYOUT_KINDS:
         node = args_of(node)[0]
+    if node in lowering.float_names:
+        return replace(_INT32, scale=_FLOAT_STEP)
     try:
         largest = _largest(lowering, node)
         if largest is None:
@@ -50,8 +56,7 @@ def logit_codes(lowering: Lowering, logits: fx.Node) -> Codes:
 def _scale(lowering: Lowering, node: fx.Node) -> float:
     kind = node.meta["kind"]
     if kind in WEIGHTED_KINDS:
-        scale = lowering.quantized_weight(node)[1].scale
-        return float(scale.max()) * lowering.operand(node, 0).codes.scale
+        return _product_scale(lowering, node)
     sums = sums_of(lowering, node)
     if sums is not None:
         return sums.scale
@@ -64,7 +69,22 @@ def _scale(lowering: Lowering, node: fx.Node) -> float:
     if kind == "mul" and inputs:
         return max(math.prod(scales), math.prod(largest) * 2.0**-_RANGE_BITS)
     finest = min(scales, default=1.0) * 2.0**-_MORE_BITS
-    return max(finest, max(largest, default=0.0) * 2.0**-_RANGE_BITS)
+    (x, *_) = node.all_input_nodes
+    count = math.prod(shape_for_one(x)) / math.prod(shape_for_one(node)) if kind == "sum" else 1
+    return max(finest, count * max(largest, default=0.0) * 2.0**-_RANGE_BITS)
+
+
+def _product_scale(lowering: Lowering, node: fx.Node) -> float:
+    """Return the scale of the sums of the coarsest channel, or a coarser one that holds them."""
+    weight, module = lowering.quantized_weight(node)
+    x, bias = lowering.operand(node, 0).codes, lowering.parameter(node, 2)
+    values = module(weight).detach().double().abs()
+    if module.scale.numel() > 1:
+        values = values.movedim(module.channel_axis, 0)
+    largest = float(values.flatten(1).sum(1).max()) * x.magnitude * x.scale
+    largest += 0.0 if bias is None else float(bias.abs().max())
+    # Below 2^30 also DOUBLE, which shifts a sum to the left first, keeps it.
+    return max(float(module.scale.max()) * x.scale, largest / (2**30 - 1))
 
 
 def _read_codes(lowering: Lowering, argument: fx.Node) -> Codes | None:
@@ -78,7 +98,7 @@ def _largest(lowering: Lowering, node: fx.Node) -> float | None:
     is_number = kind in ("add", "mul") and not isinstance(arguments[1], fx.Node)
     if kind in KINDS or (is_number and sums_of(lowering, node) is None):
         values = table_values(lowering, node)
-        return float(values[values.isfinite()].abs().max())
+        return float(values[values.isfinite()].abs().max()) if values.isfinite().any() else 0.0
     if kind == "softmax" or (kind == "div" and find_l2_norm(node) is not None):
         return 1.0
     if kind == "prelu":

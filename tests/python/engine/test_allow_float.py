@@ -2,6 +2,7 @@
 
 import copy
 import pickle
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -14,6 +15,8 @@ import hybridquant as hq
 from hybridquant import _C
 from hybridquant.engine import describe_integer, describe_integer_json
 from hybridquant.lower import simulate
+from hybridquant.lower.float_operators import FloatNames, region_of
+from hybridquant.recipe import load_recipe, recipe_to_yaml
 
 IMAGES = torch.cat([photographs()[:2], NOISE[:1]])
 
@@ -140,6 +143,7 @@ def test_who_has_no_functions_refuses_the_file(graph, tmp_path):
         (lambda q: q[0][:, :3], ValueError, r"function 'gelu' must return uint8 \[1, 36, 8\], got"),
         (lambda q: q[0].short(), ValueError, "function 'gelu' must return uint8"),
         (lambda q: 1 // 0, ZeroDivisionError, "by zero"),
+        (lambda q: None, TypeError, "function 'gelu' must return a tensor, got NoneType"),
     ],
 )
 def test_what_a_function_does_wrong(graph, result, error, text):
@@ -150,6 +154,65 @@ def test_what_a_function_does_wrong(graph, result, error, text):
     # The session goes on.
     with pytest.raises(error, match=text):
         wrong.codes(IMAGES)
+
+
+def test_threads_that_run_and_trace_wait_for_each_other(graph):
+    model = hq.to_integer(graph, CONFIG, allow_float=["softmax"])
+    wanted = model.codes(IMAGES[:1])
+    with ThreadPoolExecutor(2) as pool:
+        runs = [pool.submit(model.codes, IMAGES[:1]) for _ in range(50)]
+        traces = [pool.submit(model.trace, IMAGES[:1]) for _ in range(50)]
+        # Threads that wait for each other for ever never get here.
+        assert all(torch.equal(run.result(timeout=60), wanted) for run in runs)
+        assert all(len(trace.result(timeout=60)) == model.num_nodes for trace in traces)
+
+
+def test_a_function_must_not_run_its_own_model(graph):
+    file = hq.to_integer(graph, CONFIG, allow_float=["gelu"]).to_bytes()
+    model = hq.IntegerModel(file, functions={"gelu": lambda _: model.codes(IMAGES[:1])})
+    with pytest.raises(ValueError, match="must not run the session that calls it"):
+        model.codes(IMAGES[:1])
+
+
+def test_a_product_by_name_where_a_number_follows(graph):
+    model = hq.to_integer(graph, CONFIG, allow_float=["matmul"])
+    assert operators(model) == {"matmul"}
+
+
+def test_logits_of_an_unquantized_head(tmp_path):
+    recipe = tmp_path / "head.yaml"
+    text = recipe_to_yaml(load_recipe(RECIPE))
+    rule = "rules:\n- {operators: linear, modules: head, operand: weight, skip: true}\n"
+    before, _, after = text.partition("rules:\n")
+    rules, _, passes = after.partition("passes:")
+    recipe.write_text(f"{before}rules:\n{rules}{rule.partition(chr(10))[2]}passes:{passes}")
+    torch.manual_seed(0)
+    quantized = hq.quantize(Model().eval(), PHOTOGRAPHS, recipe)
+    model = hq.to_integer(quantized, CONFIG, allow_float=["head"])
+    mean, std = (torch.tensor(v)[:, None, None] for v in (CONFIG.mean, CONFIG.std))
+    wanted = quantized((IMAGES / 255 - mean) / std)
+    assert (model(IMAGES) - wanted).abs().max() < 0.05 * wanted.abs().max()
+
+
+def test_a_long_region_is_visited_once():
+    class Long(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.head = nn.Linear(48, 5)
+
+        def forward(self, images):
+            x = images.mean((1, 2))
+            for _ in range(40):
+                x = x + x.tanh()
+            return self.head(x)
+
+    quantized = hq.quantize(Long().eval(), PHOTOGRAPHS, "baseline/w8a8-minmax")
+    node = next(n for n in quantized.graph.nodes if n.name == "add_39")
+    names = FloatNames(
+        [n.name for n in quantized.graph.nodes if n.name[:3] in ("add", "tan")], quantized
+    )
+    region = region_of(node, names)
+    assert len(region.nodes) == len(set(region.nodes)) == 80
 
 
 def test_codes_beyond_the_range_are_clamped():
@@ -196,6 +259,8 @@ def two_externals(tensors):
         (["image"], ValueError, "'image', which is neither"),
         ("softmax", TypeError, "be a list of names, got 'softmax'"),
         ([3], TypeError, "be a list of names"),
+        (iter(["softmax"]), TypeError, "be a list of names"),
+        (None, TypeError, "be a list of names, got None"),
     ],
 )
 def test_names_that_name_nothing(graph, names, error, text):

@@ -5,7 +5,8 @@ from fractions import Fraction
 
 import pytest
 import torch
-from integer_cases import BYTES, Model, integer_model
+from integer_cases import BYTES, MEAN, STD, Model, integer_model, normalised
+from torch import nn
 
 import hybridquant as hq
 from hybridquant.export.integer_ops import OPS
@@ -44,7 +45,7 @@ def cases(count):
         shift = chance.randint(1, 62)
         a = chance.randint(1 - 2**47, 2**47 - 1) >> chance.randint(0, 46)
         m = chance.choice([chance.randint(0, 2**31 - 1), 1 << chance.randint(0, 30)])
-        if (shift >= 16 or abs(a) < 2**32) and abs(a * m) >> shift < 2**61:
+        if abs(a * m) >> shift < 2**61:
             found.append((a, m, shift))
     return found
 
@@ -105,3 +106,43 @@ def test_another_rule_is_refused():
     quantized, _ = integer_model(Model(lambda _, x: x))
     with pytest.raises(ValueError, match="rounding must be one of single, half_even, double, got"):
         lower(quantized, (0.5, 0.4, 0.3), (0.25, 0.25, 0.25), "up")
+
+
+WIDE = """
+name: wide
+description: 16 bits for activations.
+rules:
+  - {operators: "*", operand: activation, bits: 16}
+  - {operators: "*", operand: weight, scheme: symmetric, granularity: channel, optional: true}
+passes: [observe]
+"""
+
+
+class Sums(nn.Module):
+    """A head whose products all have one sign, so that its sums are as large as they can be."""
+
+    def __init__(self):
+        super().__init__()
+        self.head = nn.Linear(3 * 16 * 16, 5)
+        with torch.no_grad():
+            self.head.weight.uniform_(0.05, 0.1)
+            self.head.weight[1] += 0.1
+
+    def forward(self, images):
+        return self.head(images.abs().flatten(1))
+
+
+@pytest.mark.parametrize("rounding", RULE)
+@pytest.mark.parametrize("last", ["linear", "sum"])
+def test_large_logits_are_not_clamped(rounding, last, tmp_path):
+    torch.manual_seed(0)
+    model = Sums()
+    if last == "sum":
+        model.forward = lambda images: (images.abs() + 1).sum((2, 3))
+    (tmp_path / "wide.yaml").write_text(WIDE)
+    quantized = hq.quantize(model.eval(), normalised(BYTES[:8]), tmp_path / "wide.yaml")
+    graph = lower(quantized, MEAN, STD, rounding)
+    output = graph.tensors[graph.output]
+    wanted = quantized(normalised(BYTES[8:]))
+    codes = simulate(graph, BYTES[8:])[graph.output]
+    assert (codes * output.codes.scale - wanted).abs().max() < 1e-3 * wanted.abs().max()

@@ -192,11 +192,14 @@ def clamp_by_tensor(draft: Draft, node: fx.Node) -> Result:
     """Bounds by tensor are a maximum and a minimum."""
     a = bound(node)
     x, low, high = a["self"], _number(draft, a.get("min")), _number(draft, a.get("max"))
-    for limit, operator in ((low, aten.maximum.default), (high, aten.minimum.default)):
-        if is_tensor(limit):
-            x = draft.call(operator, x, limit)
-    numbers = [None if is_tensor(limit) else limit for limit in (low, high)]
-    return x if numbers == [None, None] else draft.call(aten.clamp.default, x, *numbers)
+    # First the lower bound, then the upper, which is the result where it is below the lower.
+    if is_tensor(low):
+        x = draft.call(aten.maximum.default, x, low)
+    elif low is not None:
+        x = draft.call(aten.clamp.default, x, low, None)
+    if is_tensor(high):
+        return draft.call(aten.minimum.default, x, high)
+    return x if high is None else draft.call(aten.clamp.default, x, None, high)
 
 
 @rewrites(aten.relu6.default)

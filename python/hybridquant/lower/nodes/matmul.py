@@ -60,7 +60,7 @@ def lower_mul(lowering: Lowering, node: fx.Node, wanted: Codes) -> Operand:
         sums = sums_of(lowering, first)
         if sums is None or second <= 0:
             return LOWERINGS["table"](lowering, node, wanted)
-        if first.meta["kind"] == "matmul":
+        if first.meta["kind"] == "matmul" and first not in lowering.float_names:
             return _matmul(lowering, node, first, wanted, float(second))
         return lowering.requantized(node, lowering.codes_of(first, sums), wanted, float(second))
     x, y = product_operands(lowering, node, depth=1)

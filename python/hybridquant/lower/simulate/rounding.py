@@ -17,7 +17,7 @@ def requantize(
     """Return ``sums * m / 2^shift``, rounded.
 
     Args:
-        sums: int64, below 2^47 in magnitude, and below 2^32 for shifts below 16.
+        sums: int64, below 2^47 in magnitude.
         m: Multipliers below 2^31 in magnitude that broadcast with ``sums``.
         shift: 1 to 62, of the same shape; the result is below 2^62 in magnitude.
         rounding: ``single``, ``half_even`` or ``double``, a rule of docs/arithmetic.md.
@@ -68,7 +68,7 @@ def _shifted(sums: Tensor, m: Tensor, shift: Tensor, addend: Tensor) -> Tensor:
 def _round_twice(sums: Tensor, m: Tensor, right: Tensor) -> Tensor:
     """Return ``sums * m / 2^(31 + right)``, rounded at 2^31 and then at 2^right."""
     left = (-right).clamp(min=0)
-    saturated = (sums << left).clamp(_INT32.min, _INT32.max)
+    saturated = (sums.clamp(_INT32.min, _INT32.max) << left).clamp(_INT32.min, _INT32.max)
     sums, right = torch.where(left > 0, saturated, sums), right.clamp(min=0)
     # Halves go up, so those of a negative product to the smaller magnitude.
     is_negative = (sums < 0) != (m < 0)
