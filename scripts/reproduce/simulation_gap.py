@@ -71,13 +71,13 @@ def add_distances(args: argparse.Namespace, name: str, distances: dict[str, list
 
 
 def is_shared(node: IntNode, floats: IntGraph, exact: IntGraph) -> bool:
-    """Return whether both graphs have the node's inputs and its output, in the same codes."""
-    tensors = (floats.tensors[name] for name in (*node.inputs, node.output))
-    is_same = all(
-        tensor.name in exact.tensors and exact.tensors[tensor.name].codes == tensor.codes
-        for tensor in tensors
-    )
-    return is_same and floats.tensors[node.output].codes.dtype in NARROW
+    """Return whether both graphs have the node's inputs and its output, in the same codes.
+
+    A product of which the engine computes only some channels is not, nor are exact sums.
+    """
+    pairs = [(floats.tensors[x], exact.tensors.get(x)) for x in (*node.inputs, node.output)]
+    is_same = all(y and (x.shape, x.codes) == (y.shape, y.codes) for x, y in pairs)
+    return is_same and pairs[-1][0].codes.dtype in NARROW
 
 
 def row(kind: str, distances: Tensor) -> list[object]:
