@@ -43,30 +43,16 @@ def quantize(
 
 
 def to_integer(
-    graph: QuantGraph,
-    config: DataConfig,
-    classes: Sequence[str] | None = None,
-    rounding: str = "single",
-    allow_float: Sequence[str] = (),
+    graph: QuantGraph, config: DataConfig, classes: Sequence[str] | None = None, **options: Any
 ) -> IntegerModel:
-    """Return the integer model of a quantized graph, in which no operator is float but those named.
+    """Return the integer model of a quantized graph; a LoweringError lists what cannot be one.
 
     Args:
         graph: From ``quantize``, with a recipe that quantizes every operator.
-        config: How photographs become the model's input, ``LoadedModel.data_config``.
+        config: How photographs become its input, ``LoadedModel.data_config``.
         classes: Name of each logit, where known.
-        rounding: ``single``, ``half_even`` or ``double``, as in ``hybridquant.lower.lower``: for
-            results that must equal those of another engine's rule.
-        allow_float: Operators that stay in float, by name or by the path of their module. They
-            read codes, compute in float32 by torch, and write codes. The model then runs where its
-            ``functions`` are, in Python: C++ programs and TorchScript refuse its file.
-
-    Raises:
-        NotImplementedError: If another operator cannot become integer; the text lists all of them.
-        TypeError: If ``allow_float`` is no sequence of texts.
-        ValueError: If ``config`` or ``classes`` do not fit the graph, ``rounding`` is no rule, or
-            ``allow_float`` names nothing.
+        **options: ``rounding`` and ``allow_float``, as in ``hybridquant.lower.lower``.
     """
-    lowered = lower(graph, config.mean, config.std, rounding, allow_float)
+    lowered = lower(graph, config.mean, config.std, **options)
     file = integer_model_bytes(lowered, config, classes or ())
     return IntegerModel(file, functions=lowered.functions)

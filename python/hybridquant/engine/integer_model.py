@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import os
-import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from hybridquant import _C
 from hybridquant.data import DataConfig
+from hybridquant.engine.functions import checked_functions, on_arrays
 from hybridquant.engine.images import Images, checked_images
 from hybridquant.engine.integer_module import (
     IntegerModule,
@@ -23,11 +21,10 @@ from hybridquant.engine.integer_module import (
     save_exported,
     save_scripted,
 )
+from hybridquant.engine.lazy_session import LazySession, check_num_threads
 from hybridquant.export import parse_integer_model
 from hybridquant.export.files import check_file_path, write_atomically
 from hybridquant.lower.int_graph import Function, IntGraph
-
-_MOST_THREADS = 1024  # as in the C API
 
 
 class IntegerModel:
@@ -52,8 +49,7 @@ class IntegerModel:
             function that is not there, or ``num_threads`` is out of range.
     """
 
-    takes_bytes = True
-    """Tells ``predict`` to give images as bytes, not normalised."""
+    takes_bytes = True  # tells ``predict`` to give images as bytes
 
     def __init__(
         self,
@@ -61,15 +57,16 @@ class IntegerModel:
         num_threads: int = 1,
         functions: Mapping[str, Function] | None = None,
     ) -> None:
-        _check_arguments(file, num_threads, functions)
+        if not isinstance(file, bytes):
+            msg = f"IntegerModel: file must be bytes, got {type(file).__name__}"
+            raise TypeError(msg)
+        check_num_threads(num_threads)
         self._file = file
         self._num_threads = num_threads
-        self._functions = dict(functions or {})
-        calls = {name: _on_arrays(name, function) for name, function in self._functions.items()}
-        self._model = _C.Model.parse(file, calls)
+        self._functions = checked_functions(functions)
+        self._model = _C.Model.parse(file, on_arrays(self._functions))
         self._facts = self._model.describe()
-        self._session: _C.Session | None = None
-        _LIVING.add(self)
+        self._session = LazySession(self._model, num_threads)
 
     @classmethod
     def load(
@@ -86,9 +83,7 @@ class IntegerModel:
             functions: As for the class.
 
         Raises:
-            OSError: If the file does not exist or cannot be read.
-            TypeError: As for the class.
-            ValueError: As for the class.
+            OSError: If the file does not exist or cannot be read; else as for the class.
         """
         file = Path(path).read_bytes()
         try:
@@ -117,8 +112,7 @@ class IntegerModel:
             float32 [images, logits], rounded once.
 
         Raises:
-            TypeError: As for ``codes``.
-            ValueError: As for ``codes``.
+            TypeError, ValueError: As for ``codes``.
         """
         return dequantize(self.codes(images), self.scale, self.zero_point)
 
@@ -136,7 +130,7 @@ class IntegerModel:
             TypeError: If ``images`` is neither, or not uint8.
             ValueError: If it has another shape, or lies on another device.
         """
-        return torch.from_numpy(self._running().run(checked_images(images, self.input_size)))
+        return torch.from_numpy(self._session.get().run(checked_images(images, self.input_size)))
 
     def trace(self, image: Images) -> dict[str, Tensor]:
         """Return the codes of all nodes' outputs by name, in the order of the nodes.
@@ -148,14 +142,15 @@ class IntegerModel:
             Tensors of the types and shapes that ``graph.tensors`` gives.
 
         Raises:
-            TypeError: As for ``codes``.
-            ValueError: As for ``codes``, or if it is not one image.
+            TypeError, ValueError: As for ``codes``, or if it is not one image.
         """
         array = checked_images(image, self.input_size)
         if len(array) != 1:
             msg = f"IntegerModel.trace: image must be one image, got {len(array)}"
             raise ValueError(msg)
-        return {name: torch.from_numpy(codes) for _, name, codes in self._running().trace(array)}
+        return {
+            name: torch.from_numpy(codes) for _, name, codes in self._session.get().trace(array)
+        }
 
     def save(self, path: str | Path) -> None:
         """Write the model as a file that ``load`` and C++ read.
@@ -174,8 +169,12 @@ class IntegerModel:
         """Return the model as an ``nn.Module``.
 
         Raises:
-            ValueError: If operators stay in float, which only this class can call.
+            ValueError: If operators stay in float: only this class can call Python functions.
         """
+        if self._functions:
+            names = ", ".join(self._functions)
+            msg = f"IntegerModel.to_module: no operator must stay in float, got {names}"
+            raise ValueError(msg)
         return IntegerModule(self._file)
 
     def save_torchscript(self, path: str | Path, metadata: Mapping[str, Any] | None = None) -> None:
@@ -278,8 +277,8 @@ class IntegerModel:
 
     @property
     def memory_bytes(self) -> int:
-        """What the engine holds: weights and tables as it uses them, and the memory of a run."""
-        return int(self._facts["constant_bytes"]) + self._running().memory_bytes
+        """What the engine holds: weights and tables, and the memory of a run."""
+        return int(self._facts["constant_bytes"]) + self._session.get().memory_bytes
 
     @property
     def graph(self) -> IntGraph:
@@ -299,55 +298,3 @@ class IntegerModel:
 
     def _is_bordered(self) -> bool:
         return bool(self._facts["preprocessing"]["crop_mode"] == "border")
-
-    def _running(self) -> _C.Session:
-        if self._session is None:
-            self._session = _C.Session(self._model, self._num_threads)
-        return self._session
-
-
-def _on_arrays(name: str, function: Function) -> Callable[[list[NDArray[Any]]], NDArray[Any]]:
-    """Return the function as the engine calls it."""
-
-    def call(codes: list[NDArray[Any]]) -> NDArray[Any]:
-        result = function([torch.from_numpy(array) for array in codes])
-        if not isinstance(result, Tensor):
-            msg = (
-                f"IntegerModel: function {name!r} must return a tensor, got {type(result).__name__}"
-            )
-            raise TypeError(msg)
-        return result.detach().cpu().numpy()
-
-    return call
-
-
-def _check_arguments(file: object, num_threads: object, functions: object) -> None:
-    if not isinstance(file, bytes):
-        msg = f"IntegerModel: file must be bytes, got {type(file).__name__}"
-        raise TypeError(msg)
-    if not isinstance(num_threads, int):
-        msg = f"IntegerModel: num_threads must be an integer, got {num_threads!r}"
-        raise TypeError(msg)
-    is_mapping = isinstance(functions, Mapping) and all(map(callable, functions.values()))
-    if functions is not None and not is_mapping:
-        msg = f"IntegerModel: functions must be a mapping of names to functions, got {functions!r}"
-        raise TypeError(msg)
-    if not 1 <= num_threads <= _MOST_THREADS:
-        msg = f"IntegerModel: num_threads must be 1 to {_MOST_THREADS}, got {num_threads}"
-        raise ValueError(msg)
-
-
-_LIVING: weakref.WeakSet[IntegerModel] = weakref.WeakSet()
-# Sessions whose threads stayed in the parent process: to end one would wait for them for ever.
-_LEFT_BEHIND: list[_C.Session] = []
-
-
-def _leave_sessions_behind() -> None:
-    """Let the models of a forked process make sessions of their own."""
-    for model in _LIVING:
-        if model._session is not None:
-            _LEFT_BEHIND.append(model._session)
-            model._session = None
-
-
-os.register_at_fork(after_in_child=_leave_sessions_behind)

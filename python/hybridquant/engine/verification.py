@@ -103,9 +103,15 @@ def verify(
         batch_size: Images a call, of some of the runs.
 
     Raises:
-        TypeError: If images are not uint8.
-        ValueError: If images have another shape, or there are none.
+        TypeError: If ``model`` is none, or images are not uint8.
+        ValueError: If images have another shape, there are none, or ``batch_size`` is below 1.
     """
+    if not isinstance(model, IntegerModel):
+        msg = f"verify: model must be an IntegerModel, got {type(model).__name__}"
+        raise TypeError(msg)
+    if batch_size < 1:
+        msg = f"verify: batch_size must be at least 1, got {batch_size}"
+        raise ValueError(msg)
     nodes = _Nodes(model)
     ways = list(_ways(model, scripted, sorted({*_BATCHES, batch_size})))
     counts = [0] * len(ways)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import torch
 from torch import fx
 
 from hybridquant.capture.graph import args_of
@@ -39,10 +40,12 @@ def lower(
 
     Raises:
         LoweringError: If an operator cannot become integer; the text lists all of them.
-        TypeError: If ``allow_float`` is no sequence of texts.
-        ValueError: If ``rounding`` is another, or ``allow_float`` names nothing.
+        TypeError: If ``graph`` is no QuantGraph, or ``allow_float`` no sequence of texts.
+        ValueError: If ``rounding`` is another, ``allow_float`` names nothing, or a parameter of
+            ``graph`` is not finite or not float32.
     """
     check_rounding(rounding)
+    _check_graph(graph)
     (output,) = graph.graph.find_nodes(op="output")
     logits = args_of(output)[0]
     if not isinstance(logits, fx.Node):
@@ -52,3 +55,19 @@ def lower(
     lowering = Lowering(graph, mean, std, allow_float)
     lowering.prepare()
     return with_rounding(lowering.finish(logits, logit_codes(lowering, logits)), rounding)
+
+
+def _check_graph(graph: object) -> None:
+    if not isinstance(graph, QuantGraph):
+        msg = (
+            f"lower: graph must be a QuantGraph, as quantize returns it, got {type(graph).__name__}"
+        )
+        raise TypeError(msg)
+    for name, value in graph.named_parameters():
+        if value.dtype != torch.float32:
+            msg = f"lower: graph must have float32 parameters, got {value.dtype} in {name!r}"
+            raise ValueError(msg)
+        if not bool(value.isfinite().all()):
+            got = "NaN" if bool(value.isnan().any()) else "an infinity"
+            msg = f"lower: graph must have finite parameters, got {got} in {name!r}"
+            raise ValueError(msg)

@@ -20,8 +20,8 @@ class FloatNames:
     """Which operators stay in float.
 
     Args:
-        names: Of operators, as errors and ``hybridquant inspect`` print them, or paths of modules,
-            all of whose operators stay.
+        names: Of operators, those of the nodes of ``graph.graph``, which errors print too, or
+            paths of modules, all of whose operators stay.
         graph: The QuantGraph.
 
     Raises:

@@ -82,7 +82,12 @@ class Reader:
             msg = "its weight has no fake-quant module; let a rule of the recipe quantize it"
             raise CannotLowerError(msg)
         if module.zero_point.any() or module.qmin < -128 or module.qmax > 127:
-            msg = "its weight must have signed codes of at most 8 bits; use scheme: symmetric"
+            codes = f"codes from {module.qmin} to {module.qmax}"
+            found = "zero-points" if module.zero_point.any() else codes
+            msg = (
+                "its weight must have signed codes of at most 8 bits, got "
+                f"{found}; use scheme: symmetric and bits: 8 or fewer"
+            )
             raise CannotLowerError(msg)
         return weight_of(self.graph, args_of(argument)[0]).detach(), module
 

@@ -66,7 +66,8 @@ TEST(External, WhatItThrowsEndsTheRunOnly) {
 TEST(External, AProgramWithoutTheFunctionRefusesTheFile) {
   const std::string expected =
       "node 1 (external, module 'stem.external'): computes in float, by a function 'f' of the "
-      "program that runs the model, and this program has none of that name";
+      "program that runs the model, and none is given; such a model runs in Python, by "
+      "IntegerModel.load(path, functions=...)";
   EXPECT_EQ(error_of(two_inputs().file()), expected);
   Json document = two_inputs().document();
   document["graph"]["nodes"][1]["attributes"] = Json::object();

@@ -267,3 +267,21 @@ def test_rows_that_are_too_long_are_named():
         with pytest.raises(LoweringError) as caught:
             integer_model(Model(function, channels=8))
         assert reason in caught.value.problems[0]
+
+
+@pytest.mark.parametrize(("value", "got"), [(float("nan"), "NaN"), (float("inf"), "an infinity")])
+@pytest.mark.parametrize("name", ["stem.weight", "head.weight", "head.bias", "norm.weight"])
+def test_parameters_that_are_not_finite(name, value, got):
+    quantized, _ = integer_model(Model(FUNCTIONS["tokens"]))
+    with torch.no_grad():
+        dict(quantized.named_parameters())[name].view(-1)[0] = value
+    with pytest.raises(ValueError, match=f"finite parameters, got {got} in '{name}'"):
+        lower(quantized, MEAN, STD)
+
+
+def test_graphs_of_another_kind():
+    quantized, _ = integer_model(Model(FUNCTIONS["conv"]))
+    with pytest.raises(ValueError, match=r"float32 parameters, got torch.float16 in 'stem.weight'"):
+        lower(quantized.half(), MEAN, STD)
+    with pytest.raises(TypeError, match="must be a QuantGraph, as quantize returns it, got Linear"):
+        lower(nn.Linear(1, 1), MEAN, STD)
