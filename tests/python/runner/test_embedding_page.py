@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -55,7 +56,7 @@ def test_the_program_prints_what_python_computes(
     (folder / "photo.jpg").symlink_to(GOLDEN / "photo.jpg")
     (folder / "other.png").symlink_to(GOLDEN / "rgb8.png")
     run = subprocess.run(
-        ["bash", "-euc", WAYS[way].replace("build/embedding", str(build))],
+        ["bash", "-euc", WAYS[way].replace("build/embedding", shlex.quote(str(build)))],
         cwd=folder,
         env={
             **os.environ,
