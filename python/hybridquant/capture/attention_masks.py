@@ -8,7 +8,7 @@ from torch import fx, nn
 from hybridquant.capture.draft import Draft, aten
 from hybridquant.capture.graph import FloatGraph, args_of, weight_of
 
-# Far below any logit. 0 and one other number are exact in codes of any scale.
+# Far below logits of some hundreds. 0 and one other number are exact in codes of any scale.
 _MASKED = -1000.0
 # Models write this or less for it (Swin: -100).
 _LEAST = -50.0
@@ -18,7 +18,8 @@ _MOVES = (aten.reshape.default, aten.permute.default)
 def bound_masks(draft: Draft) -> None:
     """Make what masks the logits of a softmax finite, and an addition of its own.
 
-    Infinite numbers have no range. The share of -1000 is 0 in float32 as well.
+    Infinite numbers have no range. The share of -1000 is 0 in float32 as well, where it stays more
+    than 104 below the largest logit of its row.
     """
     for node in list(draft.graph.nodes):
         if node.target is not aten.add.Tensor or not _reaches_softmax(node):

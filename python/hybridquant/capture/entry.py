@@ -165,7 +165,7 @@ def _uncopyable(model: nn.Module, memo: dict[int, Any]) -> str:
                 continue
             try:
                 copy.deepcopy(value, dict(memo))
-            except Exception:
+            except Exception:  # whatever copying it raises, which the caller reports
                 return f" in attribute {'.'.join(filter(None, (path, name)))!r}"
     return ""
 
