@@ -27,7 +27,7 @@ def describe_integer_json(model: IntegerModel) -> dict[str, Any]:
     return {
         "nodes": nodes,
         "kinds": dict(sorted(kinds.items(), key=lambda item: -item[1]["count"])),
-        "float_nodes": model.num_float_nodes,
+        "float_nodes": kinds.get("external", {"count": 0})["count"],
         "copies": model.num_copies,
         "file_bytes": len(model.to_bytes()),
         "memory_bytes": model.memory_bytes,
