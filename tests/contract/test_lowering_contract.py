@@ -13,15 +13,13 @@ from test_capture_contract import LINES, parse, photographs, randomize
 import hybridquant as hq
 from hybridquant.calibration import Calibration
 from hybridquant.capture import capture
-from hybridquant.lower import LoweringError, lower, simulate
+from hybridquant.lower import lower, simulate
 from hybridquant.lower.simulate import SIMULATORS
 from hybridquant.passes import PASSES
 from hybridquant.quant_graph import QuantGraph, prepare
 from hybridquant.recipe import load_recipe
 
 RECIPE = load_recipe("integer/w8a8")
-# Models with an operator that has no integer form, and which: there are none.
-CANNOT: dict[str, str] = {}
 # One a family, and what has an operator of its own; the rest take the same paths for longer.
 FAST = {
     *("mobilevit_xxs", "mobilevitv2_050", "efficientformerv2_s0", "efficientvit_b0"),
@@ -63,10 +61,6 @@ def quantized(line: str) -> tuple[QuantGraph, torch.Tensor]:
 def test_every_operator_becomes_integer(line):
     graph, images = quantized(line)
     config = hq.DataConfig((3, *images.shape[2:]))
-    if name_of(line) in CANNOT:
-        with pytest.raises(LoweringError, match=CANNOT[name_of(line)]):
-            lower(graph, config.mean, config.std)
-        return
     integers = lower(graph, config.mean, config.std)
     assert {node.op for node in integers.nodes} <= set(SIMULATORS.names())
     assert not any(

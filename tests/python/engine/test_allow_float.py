@@ -14,7 +14,8 @@ from torch import nn
 import hybridquant as hq
 from hybridquant import _C
 from hybridquant.engine import describe_integer, describe_integer_json
-from hybridquant.lower import simulate
+from hybridquant.export import integer_model_bytes
+from hybridquant.lower import Codes, IntGraph, IntNode, IntTensor, simulate
 from hybridquant.lower.float_operators import FloatNames, region_of
 from hybridquant.recipe import load_recipe, recipe_to_yaml
 
@@ -182,11 +183,8 @@ def test_a_product_by_name_where_a_number_follows(graph):
 
 def test_logits_of_an_unquantized_head(tmp_path):
     recipe = tmp_path / "head.yaml"
-    text = recipe_to_yaml(load_recipe(RECIPE))
-    rule = "rules:\n- {operators: linear, modules: head, operand: weight, skip: true}\n"
-    before, _, after = text.partition("rules:\n")
-    rules, _, passes = after.partition("passes:")
-    recipe.write_text(f"{before}rules:\n{rules}{rule.partition(chr(10))[2]}passes:{passes}")
+    rule = "- {operators: linear, modules: head, operand: weight, skip: true}\npasses:"
+    recipe.write_text(recipe_to_yaml(load_recipe(RECIPE)).replace("passes:", rule))
     torch.manual_seed(0)
     quantized = hq.quantize(Model().eval(), PHOTOGRAPHS, recipe)
     model = hq.to_integer(quantized, CONFIG, allow_float=["head"])
@@ -236,9 +234,6 @@ def test_codes_beyond_the_range_are_clamped():
 
 def two_externals(tensors):
     """Return the file of a graph of two functions."""
-    from hybridquant.export import integer_model_bytes
-    from hybridquant.lower import Codes, IntGraph, IntNode, IntTensor
-
     shapes = {"image": (1, 3, 2, 2), "half": (1, 3, 2, 2), "logits": (1, 3)}
     made = {
         name: IntTensor(name, shapes[name], Codes(dtype, 1 / 255, zero, low, high))
