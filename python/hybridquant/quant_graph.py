@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
 from torch.fx import Node
@@ -98,7 +98,9 @@ def find_edges(graph: FloatGraph) -> list[Edge]:
                 is_weight = position == 1 and kind in _WEIGHT_AXIS and _is_parameter(producer)
                 operand: Operand = "weight" if is_weight else "activation"
                 path, is_product = node.meta["path"], reads_product(producer)
-                edges.append(Edge(node.name, position, kind, path, operand, is_product))
+                made_by, marks = producer_kind(producer), marks_of(node)
+                edge = Edge(node.name, position, kind, path, operand, is_product, made_by, marks)
+                edges.append(edge)
     return edges
 
 
@@ -117,6 +119,25 @@ def reads_product(producer: Any) -> bool:
             return False
         producer = arguments[0]
     return False
+
+
+def producer_kind(producer: Node) -> str:
+    """Return the kind of the operator that made a value, moves and fake-quantization aside."""
+    while producer.op == "call_module" or producer.meta["kind"] in LAYOUT_KINDS:
+        producer = args_of(producer)[0]
+    return str(producer.meta["kind"])
+
+
+def marks_of(node: Node) -> frozenset[str]:
+    """Return the selectors of recipes that hold for an operator by itself."""
+    marks = set()
+    if node.meta["kind"] in ("conv1d", "conv2d", "conv3d"):
+        groups, channels = args_of(node)[6], args_of(node)[0].meta["shape"][1]
+        if groups == channels > 1:
+            marks.add("@depthwise")
+    if node.meta["bridge"] is not None:
+        marks.add("@bridge")
+    return frozenset(marks)
 
 
 def prepare(graph: FloatGraph, resolve: Resolve) -> QuantGraph:
@@ -144,7 +165,7 @@ def prepare(graph: FloatGraph, resolve: Resolve) -> QuantGraph:
             continue
         consumer = nodes[edge.node]
         producer = cast(Node, _inputs(consumer)[edge.position])
-        axis = _channel_axis(edge, producer)
+        spec, axis = _placed(spec, edge, producer)
         key = (producer, spec, axis)
         if key not in shared:
             shared[key] = _insert(quantized, edge, producer, spec, axis)
@@ -212,6 +233,14 @@ def _free_name(graph: FloatGraph, edge: Edge) -> str:
     taken += [f"{name}." for name, _ in graph.named_modules()]
     names = itertools.chain([stem], (f"{stem}_{number}" for number in itertools.count(2)))
     return next(name for name in names if not any(t.startswith(f"{name}.") for t in taken))
+
+
+def _placed(spec: QuantSpec, edge: Edge, producer: Node) -> tuple[QuantSpec, int]:
+    """Return the spec with a granularity of tensor or channel, and the axis of the channels."""
+    if spec.granularity != "head":
+        return spec, _channel_axis(edge, producer)
+    has_heads = edge.kind == "matmul" and len(producer.meta["shape"]) == 4
+    return replace(spec, granularity="channel" if has_heads else "tensor"), 1
 
 
 def _channel_axis(edge: Edge, producer: Node) -> int:

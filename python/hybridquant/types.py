@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
 Scheme = Literal["symmetric", "asymmetric"]
-Granularity = Literal["tensor", "channel"]
+Granularity = Literal["tensor", "channel", "head"]
 Operand = Literal["weight", "activation"]
 BITS = (2, 3, 4, 5, 6, 7, 8, 16)
 
@@ -19,7 +19,8 @@ class QuantSpec:
     Args:
         bits: Width of a code, 2 to 8 or 16.
         scheme: ``symmetric`` (zero-point 0, signed codes) or ``asymmetric`` (unsigned codes).
-        granularity: One scale for the tensor, or one per channel.
+        granularity: One scale for the tensor, or one per channel; ``head``: one for each head of
+            an operand [batch, heads, rows, columns] of a matrix product, else one for the tensor.
         observer: Name in ``hybridquant.observers``.
         observer_options: Keyword arguments of that observer.
         include_zero: Widen the range to hold zero, so that zero is exact.
@@ -46,7 +47,7 @@ class QuantSpec:
         _check("bits", "be 2 to 8 or 16", self.bits, self.bits in BITS)
         _check("scheme", "be symmetric or asymmetric", self.scheme, self.scheme in get_args(Scheme))
         is_known = self.granularity in get_args(Granularity)
-        _check("granularity", "be tensor or channel", self.granularity, is_known)
+        _check("granularity", "be tensor, channel or head", self.granularity, is_known)
 
     @property
     def qmin(self) -> int:
@@ -77,6 +78,10 @@ class Edge:
         operand: ``weight`` for a trained weight of conv2d or linear, else ``activation``.
         is_product: Whether the input is the result of a matrix product of two activations, as it
             is, or moved, scaled or shifted by a number.
+        producer: Kind of the operator that made the input, moves aside; ``input`` for the image,
+            ``parameter`` for weights and constants.
+        marks: Selectors that hold for the operator whatever else the model has: ``@depthwise`` for
+            a convolution whose channels do not mix, ``@bridge`` between image and tokens.
     """
 
     node: str
@@ -85,3 +90,5 @@ class Edge:
     path: str
     operand: Operand
     is_product: bool = False
+    producer: str = ""
+    marks: frozenset[str] = frozenset()

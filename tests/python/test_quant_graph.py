@@ -321,3 +321,38 @@ WRONG_INPUTS = [
 def test_wrong_input_is_named(x: object, error: type, text: str, quantized: QuantGraph) -> None:
     with pytest.raises(error, match=text):
         quantized(x)
+
+
+def test_edges_know_their_producer_and_marks(tiny_model: nn.Module, images: Tensor) -> None:
+    edges = find_edges(capture(tiny_model, images))
+    producers = {(edge.kind, edge.path, edge.position): edge.producer for edge in edges}
+    assert producers["conv2d", "stem", 0] == "input"
+    assert producers["conv2d", "stem", 1] == "parameter"
+    assert producers["conv2d", "depthwise", 0] == "relu"
+    assert producers["layer_norm", "norm", 0] == "add"  # behind a flatten and a transpose
+    assert producers["linear", "head", 0] == "mean"
+    depthwise = {(edge.path, edge.position) for edge in edges if "@depthwise" in edge.marks}
+    assert depthwise == {("depthwise", 0), ("depthwise", 1)}
+    assert {edge.kind for edge in edges if "@bridge" in edge.marks} >= {"layer_norm", "linear"}
+
+
+class TwoHeads(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        heads = x.flatten(2).reshape(-1, 2, 8, 48)
+        return (heads @ heads.transpose(2, 3)).flatten(1)
+
+
+def test_one_scale_a_head_where_there_are_heads(tiny_model: nn.Module) -> None:
+    images = torch.randn(2, 3, 16, 16)
+
+    def scales(model: nn.Module) -> list[int]:
+        spec = QuantSpec(granularity="head")
+        graph = prepare(
+            capture(model, images),
+            lambda edges: [spec if e.kind == "matmul" else None for e in edges],
+        )
+        graph = PASSES["observe"](graph, Calibration(images))
+        return [graph.module_of(edge).scale.numel() for edge in graph.quant_edges]
+
+    assert scales(TwoHeads().eval()) == [2, 2]
+    assert scales(tiny_model) == [1] * 4  # [batch, rows, columns]: no heads

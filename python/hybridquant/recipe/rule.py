@@ -14,9 +14,11 @@ from hybridquant.recipe.field_error import check, check_choice
 from hybridquant.types import BITS, Granularity, Scheme
 
 OPERANDS = ("weight", "activation", "product", "all")
-SELECTORS = ("@first", "@last")
+SELECTORS = ("@first", "@last", "@depthwise", "@bridge")
 # Kinds with edges to quantize: those that compute.
 OPERATOR_KINDS = frozenset(KINDS - LAYOUT_KINDS)
+# Kinds that make values: the image and parameters too.
+PRODUCER_KINDS = OPERATOR_KINDS | {"input", "parameter"}
 
 
 @dataclass(frozen=True)
@@ -29,14 +31,18 @@ class Rule:
 
     Args:
         operators: Operator kinds with globs, e.g. ``conv2d``, ``conv*`` or ``*``.
-        modules: Module paths with globs, in which ``*`` also matches dots, or ``@first`` and
-            ``@last``: the first and the last operator of the model that multiplies.
+        modules: Module paths with globs, in which ``*`` also matches dots, or selectors: ``@first``
+            and ``@last``, the first and the last operator of the model that multiplies,
+            ``@depthwise``, convolutions whose channels do not mix, and ``@bridge``, what lies
+            between image and tokens.
+        producers: Kinds with globs of the operator that made the input, moves aside, e.g.
+            ``softmax``; ``input`` for the image, ``parameter`` for weights and constants.
         operand: ``weight``, ``activation``, ``product`` (an activation that is the result of a
             matrix product of two activations) or ``all``.
         skip: Leave the edges in float; then no other field may be set.
         bits: 2 to 8, or 16.
         scheme: ``symmetric`` or ``asymmetric``.
-        granularity: ``tensor`` or ``channel``.
+        granularity: ``tensor``, ``channel`` or ``head``.
         observer: Name of an observer.
         observer_options: Options of that observer; what is left out has the observer's default,
             whatever earlier rules set.
@@ -58,6 +64,7 @@ class Rule:
     operators: tuple[str, ...]
     modules: tuple[str, ...] = ("*",)
     operand: str = "all"
+    producers: tuple[str, ...] = ("*",)
     skip: bool = False
     bits: int | None = None
     scheme: Scheme | None = None
@@ -71,7 +78,9 @@ class Rule:
     def __post_init__(self) -> None:
         _check_patterns("operators", self.operators)
         _check_patterns("modules", self.modules)
-        _check_operators(self.operators)
+        _check_patterns("producers", self.producers)
+        _check_kinds("operators", self.operators, OPERATOR_KINDS)
+        _check_kinds("producers", self.producers, PRODUCER_KINDS)
         for pattern in self.modules:
             if pattern.startswith("@"):
                 check_choice("modules", "selector", pattern, SELECTORS)
@@ -80,7 +89,14 @@ class Rule:
         check(isinstance(self.optional, bool), "optional", "be true or absent", self.optional)
         _check_settings(self)
 
-    def matches(self, kind: str, path: str, operand: str, selectors: Collection[str] = ()) -> bool:
+    def matches(
+        self,
+        kind: str,
+        path: str,
+        operand: str,
+        selectors: Collection[str] = (),
+        producer: str = "",
+    ) -> bool:
         """Tell whether the rule speaks about an edge.
 
         Args:
@@ -88,12 +104,14 @@ class Rule:
             path: The operator's module path.
             operand: ``weight``, ``activation`` or ``product``, which is an activation too.
             selectors: The selectors that hold for the operator, e.g. ``{"@first"}``.
+            producer: Kind of the operator that made the input.
         """
         operands = ("all", operand, "activation" if operand == "product" else operand)
         return (
             self.matches_kind(kind)
             and self.matches_module(path, selectors)
             and self.operand in operands
+            and self.matches_producer(producer)
         )
 
     def matches_kind(self, kind: str) -> bool:
@@ -106,6 +124,10 @@ class Rule:
             pattern in selectors if pattern.startswith("@") else fnmatchcase(path, pattern)
             for pattern in self.modules
         )
+
+    def matches_producer(self, producer: str) -> bool:
+        """Tell whether the rule speaks about inputs that an operator of this kind made."""
+        return any(fnmatchcase(producer, pattern) for pattern in self.producers)
 
     def settings(self) -> dict[str, Any]:
         """Return the fields of a QuantSpec that the rule sets."""
@@ -125,10 +147,10 @@ def _check_patterns(path: str, patterns: object) -> None:
     check(is_legal, path, "be a name or glob, or a list of at least one", got)
 
 
-def _check_operators(patterns: tuple[str, ...]) -> None:
+def _check_kinds(path: str, patterns: tuple[str, ...], kinds: frozenset[str]) -> None:
     for pattern in patterns:
-        if not any(fnmatchcase(kind, pattern) for kind in OPERATOR_KINDS):
-            check_choice("operators", "operator kind", pattern, OPERATOR_KINDS)
+        if not any(fnmatchcase(kind, pattern) for kind in kinds):
+            check_choice(path, "operator kind", pattern, kinds)
 
 
 def _check_settings(rule: Rule) -> None:

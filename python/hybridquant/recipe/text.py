@@ -16,6 +16,7 @@ RULE_KEYS = (
     "operators",
     "modules",
     "operand",
+    "producers",
     "skip",
     "bits",
     "scheme",
@@ -113,7 +114,7 @@ def _rule(index: int, data: object) -> Rule:
     try:
         for key, value in fields.items():
             check(value is not None, key, "have a value", value)
-        for key in ("operators", "modules"):
+        for key in ("operators", "modules", "producers"):
             if key in fields:
                 fields[key] = _patterns(fields[key])
         if "observer" in fields:
@@ -165,6 +166,8 @@ def _rule_to_dict(rule: Rule) -> dict[str, Any]:
         data["modules"] = list(rule.modules)
     if rule.operand != "all":
         data["operand"] = rule.operand
+    if rule.producers != ("*",):
+        data["producers"] = list(rule.producers)
     if rule.skip:
         data["skip"] = True
     if rule.optional:

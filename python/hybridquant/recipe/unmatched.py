@@ -23,6 +23,8 @@ def unmatched_message(
         f"operators {_listed(rule.operators)}, modules {_listed(rule.modules)}, "
         f"operand {rule.operand}"
     )
+    if rule.producers != ("*",):
+        content += f", producers {_listed(rule.producers)}"
     return (
         f"must match an edge of the model, got none for {content}; {_hint(rule, edges, selectors)}"
     )
@@ -39,6 +41,9 @@ def _hint(rule: Rule, edges: Sequence[Edge], selectors: Mapping[str, frozenset[s
     of_kind = [edge for edge in edges if rule.matches_kind(edge.kind)]
     if not of_kind:
         return f"the model's operators are {_listed(sorted({edge.kind for edge in edges}))}"
+    made = sorted({edge.producer for edge in of_kind})
+    if not any(rule.matches_producer(kind) for kind in made):
+        return f"the inputs of the operators it matches are made by {_listed(made)}"
     in_module = [edge for edge in of_kind if rule.matches_module(edge.path, selectors[edge.node])]
     if in_module:
         operands = sorted({operand_of(edge) for edge in in_module})

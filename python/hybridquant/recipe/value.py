@@ -84,7 +84,12 @@ class Recipe:
             check(is_legal and bool(items), name, "be a list of at least one", items)
 
     def resolve(
-        self, kind: str, path: str, operand: str, selectors: Collection[str] = ()
+        self,
+        kind: str,
+        path: str,
+        operand: str,
+        selectors: Collection[str] = (),
+        producer: str = "",
     ) -> QuantSpec | None:
         """Return how an edge is quantized, None for float.
 
@@ -96,10 +101,11 @@ class Recipe:
             path: The operator's module path.
             operand: ``weight``, ``activation`` or ``product``.
             selectors: The selectors that hold for the operator, e.g. ``{"@first"}``.
+            producer: Kind of the operator that made the input, e.g. ``softmax``.
         """
         spec, is_float = QuantSpec(), True
         for rule in self.rules:
-            if rule.matches(kind, path, operand, selectors):
+            if rule.matches(kind, path, operand, selectors, producer):
                 is_float = rule.skip
                 spec = replace(spec, **rule.settings())
         return None if is_float else spec
@@ -117,7 +123,9 @@ class Recipe:
         self.check_all_used(edges)
         selectors = _selectors(edges)
         return [
-            self.resolve(edge.kind, edge.path, operand_of(edge), selectors[edge.node])
+            self.resolve(
+                edge.kind, edge.path, operand_of(edge), selectors[edge.node], edge.producer
+            )
             for edge in edges
         ]
 
@@ -133,7 +141,9 @@ class Recipe:
         selectors = _selectors(edges)
         for index, rule in enumerate(self.rules):
             if not rule.optional and not any(
-                rule.matches(edge.kind, edge.path, operand_of(edge), selectors[edge.node])
+                rule.matches(
+                    edge.kind, edge.path, operand_of(edge), selectors[edge.node], edge.producer
+                )
                 for edge in edges
             ):
                 text = unmatched_message(rule, edges, selectors)
@@ -146,6 +156,6 @@ def _selectors(edges: Sequence[Edge]) -> dict[str, frozenset[str]]:
     products = [edge.node for edge in edges if edge.kind in PRODUCT_KINDS]
     ends = {"@first": products[0], "@last": products[-1]} if products else {}
     return {
-        edge.node: frozenset(name for name, node in ends.items() if node == edge.node)
+        edge.node: edge.marks | {name for name, node in ends.items() if node == edge.node}
         for edge in edges
     }

@@ -81,7 +81,7 @@ BAD = [
     ({"scheme": "symetric"}, "scheme must be a scheme, got 'symetric'; did you mean symmetric"),
     (
         {"granularity": "row"},
-        "granularity must be a granularity, got 'row'; known: channel, tensor",
+        "granularity must be a granularity, got 'row'; known: channel, head, tensor",
     ),
     ({"observer": "minmx"}, "observer must be an observer, got 'minmx'; did you mean minmax"),
     ({"observer": 3}, "observer must be an observer, got 3"),
@@ -116,3 +116,11 @@ def test_is_a_value():
     assert Rule(("*",), bits=8) == Rule(("*",), bits=8)
     assert Rule(("*",), bits=8) != Rule(("*",), bits=4)
     assert len({Rule(("*",), observer="mse"), Rule(("*",), observer="mse")}) == 1
+
+
+def test_producers_choose_by_who_made_the_input() -> None:
+    rule = Rule(("matmul",), producers=("soft*",), bits=4)
+    assert rule.matches("matmul", "attn", "activation", producer="softmax")
+    assert not rule.matches("matmul", "attn", "activation", producer="linear")
+    with pytest.raises(FieldError, match="did you mean softmax"):
+        Rule(("matmul",), producers=("sofmax",), bits=4)
