@@ -9,10 +9,12 @@ from copy import deepcopy
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
+import torch
+from torch import Tensor
 from torch.fx import Node
 
 from hybridquant.capture import FloatGraph
-from hybridquant.capture.graph import args_of
+from hybridquant.capture.graph import args_of, weight_of
 from hybridquant.capture.vocabulary import LAYOUT_KINDS
 from hybridquant.quantizers import QUANTIZERS, FakeQuant
 from hybridquant.types import Edge, Operand, QuantSpec
@@ -65,6 +67,43 @@ class QuantGraph(FloatGraph):
         """Return the name of the parameter that ``edge``, a weight edge, quantizes."""
         node = next(node for node in self.graph.nodes if node.target == edge.module)
         return str(node.args[0].target)
+
+    def set_weight(self, node: Node, value: Tensor) -> None:
+        """Change a parameter for the sake of quantization; ``original`` remembers what it was.
+
+        Args:
+            node: The ``get_attr`` node that reads it.
+            value: Its new value, of the same shape.
+        """
+        parameter = weight_of(self, node)
+        originals = self.__dict__.setdefault("_originals", {})
+        originals.setdefault(str(node.target), parameter.detach().clone())
+        with torch.no_grad():
+            parameter.copy_(value)
+
+    def original(self, node: Node) -> Tensor:
+        """Return a parameter of the float model, before ``set_weight`` changed it."""
+        kept: Tensor | None = self.__dict__.get("_originals", {}).get(str(node.target))
+        return weight_of(self, node).detach() if kept is None else kept
+
+    def rewrite_weight(self, node: Node, value: Tensor) -> None:
+        """Change a parameter of the float model, as one of several that leave its function alone.
+
+        Args:
+            node: The ``get_attr`` node that reads it.
+            value: Its new value, of the same shape.
+
+        Raises:
+            RuntimeError: If ``set_weight`` changed it before: what was rounded is not rewritten.
+        """
+        if str(node.target) in self.__dict__.get("_originals", {}):
+            msg = (
+                f"rewrite_weight: {node.target} must not have been rounded or corrected before; "
+                "put the passes that rewrite weights first in the recipe"
+            )
+            raise RuntimeError(msg)
+        with torch.no_grad():
+            weight_of(self, node).copy_(value)
 
     @contextmanager
     def fake_quant_off(self) -> Iterator[None]:
