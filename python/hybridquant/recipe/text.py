@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Hashable
+from dataclasses import asdict
 from typing import Any, cast
 
 import yaml
 
 from hybridquant.recipe.field_error import FieldError, check, check_keys
+from hybridquant.recipe.finetune import FINETUNE_KEYS, FinetuneSettings
 from hybridquant.recipe.rule import Rule
 from hybridquant.recipe.value import PassSpec, Recipe
 
-RECIPE_KEYS = ("name", "description", "source", "rules", "passes")
+RECIPE_KEYS = ("name", "description", "source", "rules", "passes", "finetune")
 RULE_KEYS = (
     "operators",
     "modules",
@@ -59,6 +61,7 @@ def recipe_from_dict(data: object) -> Recipe:
         source=mapping.get("source", ""),
         rules=tuple(_rule(i, item) for i, item in enumerate(_list("rules", mapping["rules"]))),
         passes=tuple(_pass(i, item) for i, item in enumerate(_list("passes", mapping["passes"]))),
+        finetune=_finetune(mapping["finetune"]) if "finetune" in mapping else None,
     )
 
 
@@ -69,6 +72,7 @@ def recipe_to_dict(recipe: Recipe) -> dict[str, Any]:
         **{key: value for key, value in data.items() if value},
         "rules": [_rule_to_dict(rule) for rule in recipe.rules],
         "passes": [{p.name: dict(p.options)} if p.options else p.name for p in recipe.passes],
+        **({"finetune": asdict(recipe.finetune)} if recipe.finetune is not None else {}),
     }
 
 
@@ -157,6 +161,14 @@ def _pass(index: int, data: object) -> PassSpec:
     try:
         return PassSpec(str(name), options or {})
     except FieldError as error:
+        raise error.at(path) from None
+
+
+def _finetune(data: object) -> FinetuneSettings:
+    try:
+        return FinetuneSettings(**_mapping("finetune", data, FINETUNE_KEYS))
+    except FieldError as error:
+        path = error.path if error.path == "finetune" else f"finetune.{error.path}"
         raise error.at(path) from None
 
 

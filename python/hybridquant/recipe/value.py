@@ -9,6 +9,7 @@ from typing import Any
 
 from hybridquant.passes import PASSES
 from hybridquant.recipe.field_error import check, check_choice, check_keys
+from hybridquant.recipe.finetune import FinetuneSettings
 from hybridquant.recipe.rule import Rule
 from hybridquant.recipe.unmatched import operand_of, unmatched_message
 from hybridquant.types import Edge, QuantSpec
@@ -50,6 +51,7 @@ class Recipe:
             field. Edges that no rule matches stay in float.
         passes: Run in order on the prepared graph.
         source: Where the choices come from.
+        finetune: How ``hybridquant finetune`` trains; None for its defaults.
 
     Raises:
         FieldError: If a field is empty or of the wrong type.
@@ -72,6 +74,7 @@ class Recipe:
     rules: tuple[Rule, ...]
     passes: tuple[PassSpec, ...]
     source: str = ""
+    finetune: FinetuneSettings | None = None
 
     def __post_init__(self) -> None:
         for name in ("name", "description", "source"):
@@ -82,6 +85,8 @@ class Recipe:
             items = getattr(self, name)
             is_legal = isinstance(items, tuple) and all(isinstance(item, kind) for item in items)
             check(is_legal and bool(items), name, "be a list of at least one", items)
+        is_legal = self.finetune is None or isinstance(self.finetune, FinetuneSettings)
+        check(is_legal, "finetune", "be FinetuneSettings or None", self.finetune)
 
     def resolve(
         self,
