@@ -25,6 +25,7 @@ class QuantSpec:
         observer_options: Keyword arguments of that observer.
         include_zero: Widen the range to hold zero, so that zero is exact.
         quantizer: Name in ``hybridquant.quantizers``.
+        quantizer_options: Options of that quantizer.
 
     Raises:
         ValueError: If ``bits``, ``scheme`` or ``granularity`` is not as above.
@@ -37,6 +38,7 @@ class QuantSpec:
     observer_options: Mapping[str, Any] = field(default_factory=dict, hash=False)
     include_zero: bool = True
     quantizer: str = "affine"
+    quantizer_options: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:
         """Check the fields.

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
-from hybridquant.registry import Registry
+from hybridquant.registry import Registry, unknown_name
 from hybridquant.types import QuantSpec
 
 
@@ -23,11 +25,35 @@ class FakeQuant(nn.Module):
         zero_point: float32 [num_channels], integers.
     """
 
+    # Allowed values of each option that a rule may give; the first is the default.
+    OPTIONS: ClassVar[Mapping[str, tuple[Any, ...]]] = {}
+
     def __init__(self, num_channels: int) -> None:
         super().__init__()
         self.enabled = True
         self.scale = nn.Parameter(torch.full([num_channels], torch.nan), requires_grad=False)
         self.zero_point = nn.Parameter(torch.zeros(num_channels), requires_grad=False)
+
+    @classmethod
+    def check_options(cls, options: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the options with defaults filled in.
+
+        Raises:
+            ValueError: If a name is unknown (the text gives the closest) or a value is not allowed.
+        """
+        values = {name: allowed[0] for name, allowed in cls.OPTIONS.items()}
+        for name, value in options.items():
+            if name not in cls.OPTIONS:
+                hint = unknown_name("option", name, cls.OPTIONS) if cls.OPTIONS else "it has none"
+                msg = f"{cls.__name__}: options must be known, got {name!r}; {hint}"
+                raise ValueError(msg)
+            allowed = cls.OPTIONS[name]
+            if not any(value == item and type(value) is type(item) for item in allowed):
+                known = ", ".join(map(repr, allowed))
+                msg = f"{cls.__name__}: {name} must be one of {known}, got {value!r}"
+                raise ValueError(msg)
+            values[name] = value
+        return values
 
     @classmethod
     @abstractmethod

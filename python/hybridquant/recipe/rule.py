@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
-from typing import Any, get_args
+from typing import Any, Protocol, get_args
 
 from hybridquant.capture.vocabulary import KINDS, LAYOUT_KINDS
 from hybridquant.observers import OBSERVERS
@@ -48,6 +48,7 @@ class Rule:
             whatever earlier rules set.
         include_zero: Widen ranges to hold zero.
         quantizer: Name of a quantizer.
+        quantizer_options: Options of that quantizer, as for the observer.
         optional: Whether a model without a matching edge is fine; it is an error otherwise.
 
     Raises:
@@ -73,6 +74,7 @@ class Rule:
     observer_options: Mapping[str, Any] = field(default_factory=dict, hash=False)
     include_zero: bool | None = None
     quantizer: str | None = None
+    quantizer_options: Mapping[str, Any] = field(default_factory=dict, hash=False)
     optional: bool = False
 
     def __post_init__(self) -> None:
@@ -136,6 +138,8 @@ class Rule:
         settings = {name: value for name, value in values.items() if value is not None}
         if self.observer is not None:
             settings["observer_options"] = dict(self.observer_options)
+        if self.quantizer is not None:
+            settings["quantizer_options"] = dict(self.quantizer_options)
         return settings
 
 
@@ -165,14 +169,23 @@ def _check_settings(rule: Rule) -> None:
             check(is_legal, name, "be 2, 3, 4, 5, 6, 7, 8 or 16", value)
         elif name == "include_zero":
             check(isinstance(value, bool), name, "be true or false", value)
-        elif name != "observer_options":
+        elif not name.endswith("_options"):
             check_choice(name, name, value, _CHOICES[name]())
     if rule.observer is not None:
-        try:
-            OBSERVERS[rule.observer].check_options(rule.observer_options)
-        except ValueError as error:
-            options = dict(rule.observer_options)
-            check(False, "observer", "have legal options", options, str(error))
+        _check_options("observer", OBSERVERS[rule.observer], rule.observer_options)
+    if rule.quantizer is not None:
+        _check_options("quantizer", QUANTIZERS[rule.quantizer], rule.quantizer_options)
+
+
+def _check_options(path: str, owner: _HasOptions, options: Mapping[str, Any]) -> None:
+    try:
+        owner.check_options(options)
+    except ValueError as error:
+        check(False, path, "have legal options", dict(options), str(error))
+
+
+class _HasOptions(Protocol):
+    def check_options(self, options: Mapping[str, Any]) -> object: ...
 
 
 _CHOICES: dict[str, Callable[[], Iterable[str]]] = {

@@ -121,8 +121,9 @@ def _rule(index: int, data: object) -> Rule:
         for key in ("operators", "modules", "producers"):
             if key in fields:
                 fields[key] = _patterns(fields[key])
-        if "observer" in fields:
-            fields["observer"], fields["observer_options"] = _observer(fields["observer"])
+        for key in ("observer", "quantizer"):
+            if key in fields:
+                fields[key], fields[f"{key}_options"] = _named(key, fields[key])
         for key in ("skip", "optional"):
             check(fields.get(key, True) is True, key, "be true or absent", fields.get(key))
         return Rule(**fields)
@@ -138,16 +139,17 @@ def _patterns(value: object) -> object:
     return tuple(value) if isinstance(value, list) else value
 
 
-def _observer(value: object) -> tuple[Any, dict[str, Any]]:
+def _named(key: str, value: object) -> tuple[Any, dict[str, Any]]:
     """Return the name and the options of ``observer: name`` or ``observer: {name: ..., ...}``."""
     if not isinstance(value, dict):
         return value, {}
     options = dict(value)
-    check("name" in options, "observer", "have the key name", sorted(map(str, options)))
+    check("name" in options, key, "have the key name", sorted(map(str, options)))
     name = options.pop("name")
-    for key, item in options.items():
+    for option, item in options.items():
         hint = "YAML reads a number such as 1e-5 as text; write 1.0e-5"
-        check(not isinstance(item, str), f"observer.{key}", "be a number", item, hint)
+        is_legal = key == "quantizer" or not isinstance(item, str)
+        check(is_legal, f"{key}.{option}", "be a number", item, hint)
     return name, options
 
 
@@ -185,9 +187,10 @@ def _rule_to_dict(rule: Rule) -> dict[str, Any]:
     if rule.optional:
         data["optional"] = True
     data |= rule.settings()
-    options = data.pop("observer_options", {})
-    if options:
-        data["observer"] = {"name": rule.observer, **options}
+    for key in ("observer", "quantizer"):
+        options = data.pop(f"{key}_options", {})
+        if options:
+            data[key] = {"name": data[key], **options}
     return data
 
 

@@ -60,6 +60,7 @@ def test_settings_are_the_fields_that_are_set():
         "observer_options": {"momentum": 0.5},
         "include_zero": True,
         "quantizer": "affine",
+        "quantizer_options": {},
     }
     assert Rule(("*",), **every).settings() == every
     # Naming an observer sets its options too, to none.
@@ -89,6 +90,10 @@ BAD = [
     ({"include_zero": 1}, "include_zero must be true or false, got 1"),
     ({"observer": "ema", "observer_options": {"momentun": 1}}, "did you mean momentum"),
     ({"observer": "ema", "observer_options": {"momentum": 7}}, r"a number in \[0.0, 1.0\], got 7"),
+    (
+        {"quantizer": "affine", "quantizer_options": {"form": 1}},
+        "quantizer must have legal options, .*options must be known, got 'form'; it has none",
+    ),
     ({"operand": "weights", "bits": 8}, "operand must be an operand, got 'weights'; did you mean"),
     ({"operators": ("conv2",), "bits": 8}, "operators must be an operator kind, got 'conv2'; did"),
     ({"operators": ("konv*",), "bits": 8}, r"operators must be an operator kind, got 'konv\*'"),
