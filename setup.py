@@ -77,6 +77,7 @@ setup(
     package_data={
         "hybridquant": ["py.typed", "_C.pyi"],
         "hybridquant.configs": ["*/*.yaml"],
+        "hybridquant.report": ["page.html.j2"],
         "hybridquant.models": ["checkpoints/*.safetensors", "checkpoints/*.json"],
     },
     # Settings of scripts/train_reference.py, which is not installed either.
