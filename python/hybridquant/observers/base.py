@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -143,9 +144,49 @@ class Observer(ABC):
         """
         return affine_parameters(*self.value_range(), self.spec)
 
+    def merge(self, later: Observer) -> None:
+        """Take in what another observer saw of the same edge after this one, exactly.
+
+        This one is then as if it had observed the batches of both, one after the other: the same
+        parameters, bit for bit.
+
+        Args:
+            later: An observer with the same spec and axis; not changed. It may have seen nothing.
+
+        Raises:
+            ValueError: If it has another spec or axis, or saw another number of channels.
+        """
+        mine, its = (self._identity(), later._identity())
+        if mine != its:
+            msg = f"{type(self).__name__}.merge: later must be of {mine}, got {its}"
+            raise ValueError(msg)
+        if later._num_rows is None:
+            return
+        if self._num_rows is None:
+            self.__dict__.update(copy.deepcopy(later.__dict__))
+            return
+        if self._num_rows != later._num_rows:
+            msg = (
+                f"{type(self).__name__}.merge: later must have {self._num_rows} channels, "
+                f"got {later._num_rows}"
+            )
+            raise ValueError(msg)
+        self._merge(later)
+
+    def _identity(self) -> tuple[str, QuantSpec, int | None]:
+        return type(self).__name__, self.spec, self.channel_axis
+
     @abstractmethod
     def _update(self, rows: Tensor, low: Tensor, high: Tensor) -> None:
         """Take ``rows`` [rows, values] with their extremes ``low`` and ``high`` [rows] in."""
+
+    @abstractmethod
+    def _merge(self, later: Any) -> None:
+        """Take in the batches of ``later``, of the same class and number of rows, both not empty.
+
+        The state of an observer that could not do so exactly has to hold what each batch needs, as
+        that of ``ema`` does.
+        """
 
     @abstractmethod
     def _range(self) -> tuple[Tensor, Tensor]:

@@ -56,6 +56,24 @@ class Distribution:
         histogram.add(rows, low, high)
         self.low, self.high = histogram.low, histogram.high
 
+    def merge(self, later: Distribution) -> None:
+        """Take in the values of another distribution, exactly, as if added after these.
+
+        Args:
+            later: One of as many rows, not changed; neither may be empty.
+        """
+        if later._values is not None:
+            self.add(later._values, later.low, later.high)
+            return
+        assert later._histogram is not None
+        if self._histogram is None:
+            self._histogram = StreamingHistogram()
+            if self._values is not None:
+                self._histogram.add(self._values, self.low, self.high)
+            self._values = None
+        self._histogram.merge(later._histogram)
+        self.low, self.high = self._histogram.low, self._histogram.high
+
     @property
     def uncertainty(self) -> Tensor:
         """Relative error of ``error``, float64 [rows]: a gain below it may be none at all.

@@ -17,8 +17,9 @@ class EmaObserver(Observer):
     """Moving average of each batch's smallest and largest value.
 
     The first batch sets the range; each later one moves it by ``momentum * (batch - range)``.
-    The result depends on the order of the batches and on how the images are cut into them.
-    Cost: one pass over each batch, two numbers of state per row.
+    The result depends on the order of the batches and on how the images are cut into them, so the
+    range of each is kept: two observers merge exactly by going through the later one's too.
+    Cost: one pass over each batch, two numbers of state per row and batch.
 
     Source:
         FQ-ViT (arXiv 2111.13824), released code: momentum 0.01, the default. I-ViT's 0.95 weighs
@@ -38,16 +39,18 @@ class EmaObserver(Observer):
 
     def __init__(self, spec: QuantSpec, channel_axis: int | None) -> None:
         super().__init__(spec, channel_axis)
-        self._low = torch.empty(0)
-        self._high = torch.empty(0)
+        self._ranges: list[tuple[Tensor, Tensor]] = []
 
     def _update(self, rows: Tensor, low: Tensor, high: Tensor) -> None:
-        if self._num_rows is None:
-            self._low, self._high = low.clone(), high.clone()
-            return
-        self._low.lerp_(low, self.options["momentum"])
-        self._high.lerp_(high, self.options["momentum"])
+        self._ranges.append((low.clone(), high.clone()))
+
+    def _merge(self, later: EmaObserver) -> None:
+        self._ranges += later._ranges
 
     def _range(self) -> tuple[Tensor, Tensor]:
+        low, high = (bound.clone() for bound in self._ranges[0])
+        for batch_low, batch_high in self._ranges[1:]:
+            low.lerp_(batch_low, self.options["momentum"])
+            high.lerp_(batch_high, self.options["momentum"])
         # Rounding of the averages may cross two ends that are equal but for an ulp.
-        return self._low, torch.maximum(self._low, self._high)
+        return low, torch.maximum(low, high)

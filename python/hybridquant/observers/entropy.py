@@ -62,6 +62,9 @@ class EntropyObserver(Observer):
             low, high = low.clamp(max=0.0), high.clamp(min=0.0)
         self._histogram.add(rows, low, high)
 
+    def _merge(self, later: EntropyObserver) -> None:
+        self._histogram.merge(later._histogram)
+
     def _range(self) -> tuple[Tensor, Tensor]:
         histogram = self._histogram
         low, high, first = histogram.low, histogram.high, histogram.first

@@ -49,6 +49,9 @@ class HistogramObserver(Observer):
     def _update(self, rows: Tensor, low: Tensor, high: Tensor) -> None:
         self._distribution.add(rows, low, high)
 
+    def _merge(self, later: HistogramObserver) -> None:
+        self._distribution.merge(later._distribution)
+
     def _range(self) -> tuple[Tensor, Tensor]:
         low, high = self._distribution.low, self._distribution.high
         if self.spec.scheme == "symmetric":

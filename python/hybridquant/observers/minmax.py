@@ -34,5 +34,9 @@ class MinMaxObserver(Observer):
         self._low = low if is_first else torch.minimum(self._low, low)
         self._high = high if is_first else torch.maximum(self._high, high)
 
+    def _merge(self, later: MinMaxObserver) -> None:
+        self._low = torch.minimum(self._low, later._low)
+        self._high = torch.maximum(self._high, later._high)
+
     def _range(self) -> tuple[Tensor, Tensor]:
         return self._low, self._high

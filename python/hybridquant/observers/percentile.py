@@ -61,6 +61,9 @@ class PercentileObserver(Observer):
     def _update(self, rows: Tensor, low: Tensor, high: Tensor) -> None:
         self._distribution.add(rows, low, high)
 
+    def _merge(self, later: PercentileObserver) -> None:
+        self._distribution.merge(later._distribution)
+
     def _range(self) -> tuple[Tensor, Tensor]:
         quantile = self._distribution.quantile
         return quantile(self.options["lower"]), quantile(self.options["upper"])

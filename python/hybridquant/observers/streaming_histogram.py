@@ -86,9 +86,24 @@ class StreamingHistogram:
             self.num_zeros = torch.zeros(len(low), dtype=torch.int64, device=rows.device)
             self.counts = self.num_zeros.new_zeros(len(low), self.capacity)
         elif not (torch.equal(exponent, self.exponent) and torch.equal(first, self.first)):
-            self._move(exponent, first)
+            self.counts = self._moved(exponent, first)
         self.exponent, self.first = exponent, first
         self._count(rows)
+
+    def merge(self, other: StreamingHistogram) -> None:
+        """Count the values of another histogram too, exactly.
+
+        Both move to the grid of the common range, which is that of one histogram of all values.
+
+        Args:
+            other: One of as many rows and bins, not changed; neither may be empty.
+        """
+        self.low = torch.minimum(self.low, other.low)
+        self.high = torch.maximum(self.high, other.high)
+        exponent, first = self._grid()
+        self.counts = self._moved(exponent, first) + other._moved(exponent, first)
+        self.num_zeros = self.num_zeros + other.num_zeros
+        self.exponent, self.first = exponent, first
 
     def _grid(self) -> tuple[Tensor, Tensor]:
         """Return the exponent and first bin of each row for the present range."""
@@ -105,14 +120,14 @@ class StreamingHistogram:
                 return exponent, first.to(torch.int64)
             exponent = exponent + is_short
 
-    def _move(self, exponent: Tensor, first: Tensor) -> None:
-        """Add the bins up into those of a wider or shifted grid."""
+    def _moved(self, exponent: Tensor, first: Tensor) -> Tensor:
+        """Return the counts added up into the bins of a wider or shifted grid."""
         bins = self.first[:, None] + torch.arange(self.capacity, device=first.device)
         shift = (exponent - self.exponent).clamp(max=62)
         target = (bins >> shift[:, None]) - first[:, None]
         # Bins outside the new grid are empty, so where they go does not matter.
         target.clamp_(0, self.capacity - 1)
-        self.counts = torch.zeros_like(self.counts).scatter_add_(1, target, self.counts)
+        return torch.zeros_like(self.counts).scatter_add_(1, target, self.counts)
 
     def _count(self, rows: Tensor) -> None:
         # Scaling by a power of two is exact (short of underflow, at 2^-126 of a bin), and so is the
