@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
+import itertools
 from collections.abc import Iterable, Iterator
 from typing import Any
 
 import torch
 from torch import Tensor
+
+from hybridquant.distributed import ALONE, Processes
 
 
 class Calibration:
@@ -17,6 +21,8 @@ class Calibration:
             ``batches(batch_size)`` such as ``hybridquant.data.ImageData``; or an iterable (a list,
             a ``DataLoader``) of image batches or of ``(images, ...)`` tuples.
         batch_size: Images a batch, where this class cuts the batches itself.
+        processes: Those that calibrate together: each has the same ``source`` and goes through its
+            share of the batches. By default this process does all.
 
     Raises:
         TypeError: If ``source`` is none of these, or can be iterated only once, or ``batch_size``
@@ -28,7 +34,7 @@ class Calibration:
         [(2, 3, 8, 8), (2, 3, 8, 8), (1, 3, 8, 8)]
     """
 
-    def __init__(self, source: Any, batch_size: int = 32) -> None:
+    def __init__(self, source: Any, batch_size: int = 32, processes: Processes = ALONE) -> None:
         if not isinstance(batch_size, int):
             msg = f"Calibration: batch_size must be an integer, got {batch_size!r}"
             raise TypeError(msg)
@@ -49,6 +55,7 @@ class Calibration:
             raise TypeError(msg)
         self._source = source
         self._batch_size = batch_size
+        self.processes = processes
 
     def __iter__(self) -> Iterator[Tensor]:
         """Yield float image batches [batch, channels, height, width].
@@ -73,6 +80,32 @@ class Calibration:
         """
         is_cut_here = isinstance(self._source, Tensor) or hasattr(self._source, "batches")
         return -(-len(self._source) // (self._batch_size if is_cut_here else 1))
+
+    def share(self) -> Iterable[Tensor]:
+        """Return this process's batches: a run of those that one process would go through alone.
+
+        Raises:
+            ValueError: If the processes do not have the same number of batches and the same first.
+        """
+        if self.processes.count == 1:
+            return self
+        first = hashlib.sha256(self.first().contiguous().cpu().numpy().tobytes()).hexdigest()
+        num_batches = self._count()
+        self.processes.check_same("Calibration: source", (num_batches, first))
+        share = self.processes.share(num_batches)
+        if not hasattr(self._source, "take") or isinstance(self._source, Tensor):
+            return itertools.islice(self, share.start, share.stop)
+        if not share:
+            return ()
+        start, stop = (self._batch_size * end for end in (share.start, share.stop))
+        images = self._source.take(range(start, min(stop, len(self._source))))
+        return Calibration(images, self._batch_size)
+
+    def _count(self) -> int:
+        try:
+            return len(self)
+        except TypeError:  # a source that does not know its length: go through it once
+            return sum(1 for _ in self)
 
     def first(self) -> Tensor:
         """Return the first batch."""

@@ -26,7 +26,8 @@ def quantize(
 
     Args:
         model: A float32 vision model in eval mode, images [batch, 3, height, width] to logits.
-        calibration: ``load_data``'s images, float [images, 3, height, width], or a ``DataLoader``.
+        calibration: ``load_data``'s images, float [images, 3, height, width], a ``DataLoader``, or
+            a ``Calibration`` of one of them, which several processes can share.
         recipe: A recipe, its name (``hybridquant list recipes``) or the path of a YAML file.
         batch_size: Images a batch, where ``calibration`` is not cut into batches already.
 
@@ -34,7 +35,8 @@ def quantize(
         ValueError: If the model is in training mode, a rule matches nothing, or images are NaN.
         NotImplementedError: If the model holds an operator that cannot be captured.
     """
-    images = Calibration(calibration, batch_size)
+    is_ready = isinstance(calibration, Calibration)
+    images = calibration if is_ready else Calibration(calibration, batch_size)
     chosen = recipe if isinstance(recipe, Recipe) else load_recipe(recipe)
     graph = prepare(capture(model, images.first()), chosen.resolve_all)
     for step in chosen.passes:

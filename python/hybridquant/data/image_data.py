@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import struct
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -87,6 +87,13 @@ class ImageData:
             digest.update(struct.pack("<qQ", self._label(position), len(content)))
             digest.update(content)
         return digest.hexdigest()
+
+    def take(self, positions: Iterable[int]) -> ImageData:
+        """Return only these images, in this order."""
+        order = list(positions)
+        labels = None if self._labels is None else [self._labels[i] for i in order]
+        source = self._source.take(order)
+        return ImageData(source, self.config, labels, self.classes, self._description)
 
     def batches(self, batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield images float32 [batch, channels, height, width] and labels int64 [batch].

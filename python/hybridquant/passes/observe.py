@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from hybridquant.calibration import Calibration
 from hybridquant.capture.attention_masks import is_masked
 from hybridquant.capture.graph import args_of
+from hybridquant.distributed import Processes
 from hybridquant.observers import OBSERVERS, Observer
 from hybridquant.passes import PASSES
 from hybridquant.progress import track
@@ -26,6 +27,9 @@ def observe(graph: QuantGraph, calibration: Calibration) -> QuantGraph:
     The graph runs in float (every fake-quant module off) while observers watch. Weights are the
     same in every batch and are observed once. Masked logits of a softmax count as 16 below the
     largest of their row: their share is 0 wherever they are.
+
+    Where processes calibrate together, each watches its share of the batches, and what their
+    observers saw is merged exactly: the parameters are those of one process.
 
     Costs one pass over the data, the memory of the observers (at most a histogram an edge) and no
     gradient.
@@ -46,12 +50,13 @@ def observe(graph: QuantGraph, calibration: Calibration) -> QuantGraph:
     watchers = [_Watcher(graph, edge, axes.get(edge.module)) for edge in edges.values()]
     try:
         with torch.no_grad(), graph.fake_quant_off():
-            for x in track(calibration, "calibrate"):
+            for x in track(calibration.share(), "calibrate"):
                 graph(x)
     finally:
         for watcher in watchers:
             watcher.hook.remove()
     for watcher in track(watchers, "choose ranges"):
+        watcher.merge(calibration.processes)
         watcher.module.set_parameters(*watcher.observer.quantization_parameters())
     return graph
 
@@ -87,6 +92,18 @@ class _Watcher:
         self._edge = edge.edge
         self._masked_axis = masked_axis
         self._is_done = False
+
+    def merge(self, processes: Processes) -> None:
+        """Take in what the other processes saw after and before this one.
+
+        A weight is the same in each; the first, whose share is never empty, has seen it.
+        """
+        is_weight = self._edge.operand == "weight"
+        is_sent = processes.is_first or not is_weight
+        found = processes.gather(self.observer if is_sent else None)
+        self.observer, *others = [observer for observer in found if observer is not None]
+        for observer in others:
+            self.observer.merge(observer)
 
     def _watch(self, _module: nn.Module, inputs: tuple[Any, ...]) -> None:
         if self._is_done:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,7 +12,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from hybridquant.distributed import ALONE, Processes
 from hybridquant.progress import track
+from hybridquant.report.significance import wilson_interval
 
 
 @dataclass(frozen=True)
@@ -60,10 +63,7 @@ class Predictions:
             >>> print(f"{low:.3f} {high:.3f}")
             0.711 0.867
         """
-        n, p, z2 = self.images, self.top1, sigmas * sigmas
-        centre = (p + z2 / (2 * n)) / (1 + z2 / n)
-        half = sigmas / (1 + z2 / n) * math.sqrt(p * (1 - p) / n + z2 / (4 * n * n))
-        return max(0.0, centre - half), min(1.0, centre + half)
+        return wilson_interval(round(self.top1 * self.images), self.images, sigmas)
 
 
 @dataclass(frozen=True)
@@ -89,6 +89,7 @@ def predict(
     batch_size: int = 32,
     what: str = "evaluate",
     total: int | None = None,
+    processes: Processes = ALONE,
 ) -> Predictions:
     """Return the logits of ``model`` over all batches, with the labels.
 
@@ -100,6 +101,8 @@ def predict(
         batch_size: Images a batch, where ``batches`` is what ``load_data`` returns.
         what: Label of the progress bar.
         total: Number of batches, for the progress bar.
+        processes: Those that evaluate together, where ``batches`` is what ``load_data`` returns:
+            each runs its share of the batches, and all get the predictions of one that runs all.
 
     Raises:
         TypeError: If a batch is no pair of tensors, or the model returns no tensor.
@@ -108,6 +111,10 @@ def predict(
     """
     if hasattr(batches, "batches"):
         total = -(-batches.num_images // batch_size)
+        if processes.count > 1:
+            share = processes.share(total)
+            start, stop = (min(batch_size * at, len(batches)) for at in (share.start, share.stop))
+            batches, total = batches.take(range(start, stop)), len(share)
         takes_bytes = getattr(model, "takes_bytes", False)
         batches = (batches.byte_batches if takes_bytes else batches.batches)(batch_size)
     logits, labels = [], []
@@ -116,6 +123,9 @@ def predict(
             x, target = _pair(batch)
             logits.append(_checked(_run(model, x), target))
             labels.append(target)
+    if processes.count > 1:
+        found = processes.gather((logits, labels))
+        logits, labels = (list(itertools.chain(*parts)) for parts in zip(*found, strict=True))
     if not labels:
         msg = "predict: batches must hold at least one image, got none"
         raise ValueError(msg)
