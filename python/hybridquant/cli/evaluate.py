@@ -9,9 +9,9 @@ import torch
 
 from hybridquant.cli import COMMANDS, Say
 from hybridquant.cli.arguments import add_model, add_run, path, positive_int, set_threads
-from hybridquant.cli.subject import file_of, labelled, load_file, load_subject, versions
+from hybridquant.cli.subject import file_of, labelled, load_file, load_subject
 from hybridquant.models import LoadedModel
-from hybridquant.report import format_table, predict
+from hybridquant.report import format_table, predict, versions
 
 
 @COMMANDS.register("evaluate")

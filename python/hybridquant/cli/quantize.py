@@ -21,7 +21,6 @@ from hybridquant.cli.subject import (
     describe_model,
     labelled,
     load_subject,
-    versions,
 )
 from hybridquant.cli.summary import summary
 from hybridquant.data import ImageData, load_data
@@ -38,6 +37,7 @@ from hybridquant.report import (
     float_bytes,
     packed_bytes,
     predict,
+    versions,
 )
 
 MODEL_FILE, RECIPE_FILE, METRICS_FILE = "model.fakequant.pt", "recipe.yaml", "metrics.json"

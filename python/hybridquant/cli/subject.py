@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import platform
 import sys
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -83,10 +82,15 @@ def load_subject(args: argparse.Namespace) -> LoadedModel:
     The module of a ``package.module:factory`` may lie in the working directory, as for
     ``python -m``. No other MODEL reads code from there.
     """
-    prefix, is_prefixed, _ = args.model.partition(":")
+    find_factory(args.model)
+    return load_model(args.model, args.checkpoint, pretrained=args.pretrained)
+
+
+def find_factory(name: str) -> None:
+    """Let modules be imported from the working directory, if ``name`` is a factory's."""
+    prefix, is_prefixed, _ = name.partition(":")
     if is_prefixed and prefix not in ZOOS and "" not in sys.path:
         sys.path.insert(0, "")
-    return load_model(args.model, args.checkpoint, pretrained=args.pretrained)
 
 
 def labelled(
@@ -135,9 +139,3 @@ def describe_model(model: LoadedModel, recipe: Recipe) -> dict[str, Any]:
         "classes": list(model.classes) if model.classes else None,
         "hybridquant": version("hybridquant"),
     }
-
-
-def versions() -> dict[str, str]:
-    """Return the versions that can change a figure."""
-    packages = ("hybridquant", "torch", "torchvision", "timm")
-    return {"python": platform.python_version(), **{name: version(name) for name in packages}}

@@ -12,11 +12,11 @@ from torch import Tensor
 from hybridquant.cli import COMMANDS, CheckFailedError, Say
 from hybridquant.cli.arguments import add_run, path, positive_int, set_threads
 from hybridquant.cli.quantize import INTEGER_FILE, SCRIPT_FILE
-from hybridquant.cli.subject import ModelFile, load_file, versions
+from hybridquant.cli.subject import ModelFile, load_file
 from hybridquant.data import load_data
 from hybridquant.engine import IntegerModel, Verification, verify
 from hybridquant.progress import track
-from hybridquant.report import format_table
+from hybridquant.report import format_table, versions
 
 
 @COMMANDS.register("verify")

@@ -4,8 +4,10 @@ from hybridquant.report.canvas import Axis, Plot
 from hybridquant.report.metrics import Fidelity, Predictions, fidelity, predict
 from hybridquant.report.page import Cell, Page
 from hybridquant.report.plots import bar_plot, heat_map, line_plot, range_strip, scatter_plot
+from hybridquant.report.significance import mcnemar, wilson_interval
 from hybridquant.report.size import Coverage, coverage, float_bytes, packed_bytes
 from hybridquant.report.table import format_table
+from hybridquant.report.versions import versions
 
 __all__ = [
     "Axis",
@@ -22,8 +24,11 @@ __all__ = [
     "format_table",
     "heat_map",
     "line_plot",
+    "mcnemar",
     "packed_bytes",
     "predict",
     "range_strip",
     "scatter_plot",
+    "versions",
+    "wilson_interval",
 ]
