@@ -14,7 +14,7 @@ from hybridquant.recipe.field_error import check, check_choice
 from hybridquant.types import BITS, Granularity, Scheme
 
 OPERANDS = ("weight", "activation", "product", "all")
-SELECTORS = ("@first", "@last", "@depthwise", "@bridge")
+SELECTORS = ("@first", "@last", "@depthwise", "@bridge", "@root")
 # Kinds with edges to quantize: those that compute.
 OPERATOR_KINDS = frozenset(KINDS - LAYOUT_KINDS)
 # Kinds that make values: the image and parameters too.
@@ -33,8 +33,8 @@ class Rule:
         operators: Operator kinds with globs, e.g. ``conv2d``, ``conv*`` or ``*``.
         modules: Module paths with globs, in which ``*`` also matches dots, or selectors: ``@first``
             and ``@last``, the first and the last operator of the model that multiplies,
-            ``@depthwise``, convolutions whose channels do not mix, and ``@bridge``, what lies
-            between image and tokens.
+            ``@depthwise``, convolutions whose channels do not mix, ``@bridge``, what lies between
+            image and tokens, and ``@root``, what the model's own forward computes (no path).
         producers: Kinds with globs of the operator that made the input, moves aside, e.g.
             ``softmax``; ``input`` for the image, ``parameter`` for weights and constants.
         operand: ``weight``, ``activation``, ``product`` (an activation that is the result of a
@@ -122,8 +122,9 @@ class Rule:
 
     def matches_module(self, path: str, selectors: Collection[str] = ()) -> bool:
         """Tell whether the rule speaks about an operator at ``path``."""
+        held = selectors if path else {*selectors, "@root"}
         return any(
-            pattern in selectors if pattern.startswith("@") else fnmatchcase(path, pattern)
+            pattern in held if pattern.startswith("@") else fnmatchcase(path, pattern)
             for pattern in self.modules
         )
 

@@ -33,6 +33,8 @@ MATCHES = [
     ({"operators": ("*",), "modules": ("@first",)}, "conv2d", PATH, "weight", ("@last",), False),
     ({"operators": ("*",), "modules": ("@first",)}, "conv2d", "@first", "weight", (), False),
     ({"operators": ("*",), "modules": ("@last", "x")}, "conv2d", "x", "weight", (), True),
+    ({"operators": ("*",), "modules": ("@root",)}, "add", "", "activation", (), True),
+    ({"operators": ("*",), "modules": ("@root",)}, "add", "blocks", "activation", (), False),
     (
         {"operators": ("linear",), "modules": ("@first",)},
         "conv2d",
