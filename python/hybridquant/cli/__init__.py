@@ -87,8 +87,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         _show(args, failure.text, failure.data)
         _complain(str(failure), args)
         return EXIT_FAILED
-    except KeyboardInterrupt:
-        _complain("interrupted; nothing was written", args)
+    except KeyboardInterrupt as stop:
+        _complain(str(stop) or "interrupted; nothing was written", args)
         return EXIT_INTERRUPTED
     except BrokenPipeError:
         sys.stderr.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 from pathlib import Path
 
 import torch
@@ -30,7 +31,7 @@ def add_model(parser: argparse.ArgumentParser, also: str = "") -> None:
 
 def add_run(parser: argparse.ArgumentParser) -> None:
     """Declare how to run: --threads, --batch-size and --seed."""
-    parser.add_argument("--seed", type=_seed, default=0, metavar="S", help="default 0")
+    parser.add_argument("--seed", type=whole_seed, default=0, metavar="S", help="default 0")
     parser.add_argument(
         "--threads", type=_threads, metavar="T", help="torch threads; default: torch's own"
     )
@@ -56,7 +57,20 @@ def positive_int(text: str) -> int:
     return _whole_number(text, 1, None)
 
 
-def _seed(text: str) -> int:
+def positive_number(text: str) -> float:
+    """Return ``text`` as a finite number above 0, for argparse."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < math.inf:
+        msg = f"must be a number above 0, got {text!r}"
+        raise argparse.ArgumentTypeError(msg)
+    return value
+
+
+def whole_seed(text: str) -> int:
+    """Return ``text`` as a whole number from 0 to 2^63 - 1, for argparse."""
     return _whole_number(text, 0, 2**63 - 1)
 
 

@@ -97,7 +97,7 @@ def plot(draw: Callable[[Axes], None], x: Axis, y: Axis, title: str, *, height: 
     from matplotlib.figure import Figure
 
     with matplotlib.style.context(["default", _STYLE]):
-        figure = Figure(figsize=(7.2, height), layout="constrained")
+        figure = Figure(figsize=(7.2, height), dpi=72, layout="constrained")
         axes = figure.add_subplot()
         _scale(axes.set_xscale, x)
         _scale(axes.set_yscale, y)

@@ -240,18 +240,23 @@ def _legend(axes: Axes, entries: int) -> None:
 
 
 def _label_points(axes: Axes, points: Sequence[tuple[float, float, str]]) -> None:
-    """Write each label beside its point, where no other label is yet if there is such a place."""
+    """Write each label beside its point, inside the axes and beside other labels if it can be."""
+    axes.figure.draw_without_rendering()  # only then is it known where the axes will be
+    inside = axes.bbox.extents
     places = [axes.transData.transform(point[:2]) for point in points]
     taken = [(x - 3.0, y - 3.0, x + 3.0, y + 3.0) for x, y in places]
     for (x, y), (across, along, label) in zip(places, points, strict=True):
         if not label:
             continue
-        width, height = 5.0 * len(label), 10.0
+        width, height = 4.3 * len(label), 8.0
         boxes = []
         for right, up in _AROUND:
             left, bottom = x + (6 if right else -6 - width), y + up - height / 2
             boxes.append((left, bottom, left + width, bottom + height))
-        hits = [sum(_overlap(box, other) for other in taken) for box in boxes]
+        hits = [
+            2 * (not _holds(inside, box)) + sum(_overlap(box, other) for other in taken)
+            for box in boxes
+        ]
         best = hits.index(min(hits))
         taken.append(boxes[best])
         right, up = _AROUND[best]
@@ -264,6 +269,10 @@ def _label_points(axes: Axes, points: Sequence[tuple[float, float, str]]) -> Non
             va="center",
             fontsize=7,
         )
+
+
+def _holds(outer: Sequence[float], a: Sequence[float]) -> bool:
+    return outer[0] <= a[0] and outer[1] <= a[1] and a[2] <= outer[2] and a[3] <= outer[3]
 
 
 def _overlap(a: Sequence[float], b: Sequence[float]) -> bool:
