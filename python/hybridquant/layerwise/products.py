@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +11,7 @@ from torch import Tensor, fx, nn
 from torch.nn import functional as F
 
 from hybridquant.capture.graph import args_of, weight_of
+from hybridquant.layerwise.units import readers_of
 from hybridquant.quant_graph import QuantEdge, QuantGraph
 
 # Kinds whose inputs can be laid out as rows of a matrix.
@@ -73,6 +75,13 @@ class Product:
         split = taps.reshape(len(x), self.groups, -1, taps.shape[-1])
         return split.permute(1, 0, 3, 2).reshape(self.groups, -1, split.shape[2])
 
+    def num_rows(self, x: Tensor) -> int:
+        """Return how many rows ``rows`` makes of ``x``."""
+        if self.kind == "linear":
+            return x.numel() // x.shape[-1]
+        positions: int = math.prod(self.node.meta["shape"][2:])
+        return len(x) * positions
+
     def matrix(self, weight: Tensor) -> Tensor:
         """Return a weight as matrices.
 
@@ -101,35 +110,58 @@ def products_of(graph: QuantGraph) -> list[Product]:
     return found
 
 
-def bias_of(graph: QuantGraph, product: Product) -> Tensor | None:
-    """Return the bias parameter, None where the product has none."""
+def original_bias(graph: QuantGraph, product: Product) -> Tensor:
+    """Return the bias of the float model [out_channels], zeros where the product has none."""
     arguments = args_of(product.node)
     node = arguments[2] if len(arguments) > 2 else None
-    return None if node is None else weight_of(graph, node)
+    if node is not None:
+        return graph.original(node)
+    return torch.zeros(product.node.meta["shape"][product.channel_axis])
+
+
+def present_bias(graph: QuantGraph, product: Product) -> Tensor:
+    """Return the bias as it is now [out_channels], zeros where the product has none."""
+    arguments = args_of(product.node)
+    node = arguments[2] if len(arguments) > 2 else None
+    return original_bias(graph, product) if node is None else weight_of(graph, node).detach()
+
+
+def is_shared(graph: QuantGraph, product: Product) -> bool:
+    """Tell whether another operator reads the weight too."""
+    return _num_readers(graph, product.weight) > 1
 
 
 def set_bias(graph: QuantGraph, product: Product, bias: Tensor) -> None:
-    """Give a product a bias: into its parameter, or a new one where it has none or shares it.
+    """Give a product another bias, for the sake of quantization.
 
     Args:
         graph: The graph, changed in place; its original bias is kept for float runs.
-        product: The product.
+        product: The product; it gets a parameter of its own where it has none.
         bias: float32 [out_channels].
     """
+    graph.set_weight(own_bias(graph, product), bias)
+
+
+def own_bias(graph: QuantGraph, product: Product) -> fx.Node:
+    """Return the node of a bias that no other operator reads, made where there is none."""
     arguments = args_of(product.node)
     node = arguments[2] if len(arguments) > 2 else None
-    if node is not None and len(node.users) == 1:
-        graph.set_weight(node, bias)
-        return
-    before = torch.zeros_like(bias) if node is None else graph.original(node)
+    if isinstance(node, fx.Node) and _num_readers(graph, node) == 1:
+        return node
     if not hasattr(graph, "biases"):
         graph.add_submodule("biases", nn.Module())
-    made = nn.Parameter(before.clone(), requires_grad=False)
+    value = original_bias(graph, product)
+    made = nn.Parameter(value.clone(), requires_grad=False)
     graph.get_submodule("biases").register_parameter(product.node.name, made)
     with graph.graph.inserting_before(product.node):
         read = graph.graph.get_attr(f"biases.{product.node.name}")
     read.meta.update(product.weight.meta)
-    read.meta.update(shape=tuple(bias.shape), path=product.node.meta["path"])
+    read.meta.update(shape=tuple(value.shape), path=product.node.meta["path"])
     product.node.update_arg(2, read)
-    graph.set_weight(read, bias)
     graph.recompile()
+    return read
+
+
+def _num_readers(graph: QuantGraph, parameter: fx.Node) -> int:
+    readers = [node for node in graph.graph.nodes if node.target == parameter.target]
+    return len({user for node in readers for user in readers_of(node)})

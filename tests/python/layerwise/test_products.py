@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from hybridquant.calibration import Calibration
 from hybridquant.capture import capture
 from hybridquant.layerwise import Product, products_of
-from hybridquant.layerwise.products import bias_of, set_bias
+from hybridquant.layerwise.products import original_bias, present_bias, set_bias
 from hybridquant.passes import PASSES
 from hybridquant.quant_graph import QuantGraph, prepare
 from hybridquant.types import QuantSpec
@@ -67,11 +67,12 @@ def with_bias(graph: QuantGraph, product: Product) -> QuantGraph:
 @pytest.mark.parametrize("index", [0, 1])
 def test_a_bias_is_made_where_there_is_none(graph: QuantGraph, images: Tensor, index: int) -> None:
     product = products_of(graph)[index]
-    before = bias_of(graph, product)
-    floats = torch.zeros(8) if before is None else before.detach().clone()
+    floats = original_bias(graph, product).clone()
+    assert torch.equal(present_bias(graph, product), floats)
     with_bias(graph, product)
     product = products_of(graph)[index]
-    assert torch.equal(bias_of(graph, product), torch.ones(8))
+    assert torch.equal(present_bias(graph, product), torch.ones(8))
+    assert torch.equal(original_bias(graph, product), floats)
     assert torch.equal(graph.original(product.node.args[2]), floats)
     assert graph(images).shape == (6, 5)
     names = dict(graph.named_parameters())
