@@ -11,6 +11,7 @@ from hybridquant_cli import one_sentence_under_python_m
 with one_sentence_under_python_m():
     from hybridquant.calibration import Calibration
     from hybridquant.capture import FloatGraph, capture
+    from hybridquant.comparison import Comparison, compare
     from hybridquant.data import DataConfig, ImageData, load_data
     from hybridquant.engine import IntegerModel, IntegerModule, verify
     from hybridquant.export import load_torchscript, save_torchscript
@@ -26,6 +27,7 @@ __version__ = version("hybridquant")
 
 __all__ = [
     "Calibration",
+    "Comparison",
     "DataConfig",
     "Edge",
     "Fidelity",
@@ -41,6 +43,7 @@ __all__ = [
     "Recipe",
     "build_info",
     "capture",
+    "compare",
     "default_model_name",
     "dequantize_affine",
     "fake_quant_affine",

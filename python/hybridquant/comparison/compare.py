@@ -122,13 +122,11 @@ def compare(
     )
     data = Images(str(calib), str(eval), images, eval_images, seed)
     settings = Settings(data, batch_size, integer, _threads(threads, jobs))
-    with ArtifactFolder(out, FILES):
-        pass  # that it can be written is known before work is done
-    cells = list(plan(subjects, chosen, settings))
-    store = CellStore(Path(out) / CELLS)
-    schedule = Schedule(store, settings, jobs, timeout)
-    results = _run(schedule, cells, rerun, silent)
-    return _write(Path(out), cells, results, _job(cells, results, data, chosen))
+    with ArtifactFolder(out, FILES) as folder:
+        cells = list(plan(subjects, chosen, settings))
+        schedule = Schedule(CellStore(Path(out) / CELLS), settings, jobs, timeout)
+        results = _run(schedule, cells, rerun, silent)
+        return _write(folder, cells, results, _job(cells, results, data, chosen))
 
 
 def _check(jobs: int, timeout: float | None, batch_size: int) -> None:
@@ -223,14 +221,16 @@ def _code_warnings(results: Mapping[str, Result]) -> list[str]:
 
 
 def _write(
-    out: Path, cells: Sequence[Cell], results: Mapping[str, Result], job: Mapping[str, Any]
+    folder: ArtifactFolder,
+    cells: Sequence[Cell],
+    results: Mapping[str, Result],
+    job: Mapping[str, Any],
 ) -> Comparison:
     rows = make_rows(cells, results)
     said = notes(rows, job)
     found = Comparison(tuple(rows), job, to_markdown(rows, said))
-    with ArtifactFolder(out, FILES) as folder:
-        folder.write_text("compare.md", f"{found.markdown}\n")
-        folder.write_text("compare.csv", to_csv(rows))
-        folder.write_json("compare.json", found.plain())
-        folder.write_text("compare.html", to_html(rows, said, job))
+    folder.write_text("compare.md", f"{found.markdown}\n")
+    folder.write_text("compare.csv", to_csv(rows))
+    folder.write_json("compare.json", found.plain())
+    folder.write_text("compare.html", to_html(rows, said, job))
     return found

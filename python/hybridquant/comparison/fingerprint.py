@@ -9,7 +9,6 @@ from pathlib import Path
 import torch
 from torch import nn
 
-import hybridquant
 from hybridquant.ops.library import LIBRARY
 
 # Their versions are part of a key already.
@@ -48,7 +47,7 @@ def code_sha256() -> str:
 
     It is no part of a key, but cells say it, so that a table of several can be told.
     """
-    folder = Path(hybridquant.__file__).parent
+    folder = Path(__file__).parents[1]
     digest = hashlib.sha256()
     for file in sorted(folder.rglob("*.py")):
         digest.update(f"{file.relative_to(folder).as_posix()}\n".encode())

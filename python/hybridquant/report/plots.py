@@ -241,6 +241,9 @@ def _legend(axes: Axes, entries: int) -> None:
 
 def _label_points(axes: Axes, points: Sequence[tuple[float, float, str]]) -> None:
     """Write each label beside its point, inside the axes and beside other labels if it can be."""
+    from matplotlib.figure import Figure
+
+    assert isinstance(axes.figure, Figure)
     axes.figure.draw_without_rendering()  # only then is it known where the axes will be
     inside = axes.bbox.extents
     places = [axes.transData.transform(point[:2]) for point in points]
