@@ -43,25 +43,42 @@ def test_channels_of_different_sizes_lose_less(
     assert loss(better) < 0.5 * loss(plain)
 
 
-def test_reparameterize_sets_the_means_of_the_channels(
+def test_reparameterize_keeps_the_codes_of_the_channels(
     make: Make, calibration: Calibration
 ) -> None:
-    graph = make(8, 8, is_observed=True)
+    before, graph = make(is_observed=False), make(is_observed=False)
+    x = input_of_fc1(before, calibration)
     PASSES["reparameterize"](graph, calibration)
+    moved = input_of_fc1(graph, calibration)
     fc1 = next(p for p in products_of(graph) if p.name == "fc1")
     module = graph.module_of(fc1.input_edge)
-    seen = []
-    hook = module.register_forward_pre_hook(lambda _, x: seen.append(x[0]))
-    in_float(graph, calibration)
+    scale, zero_point = channel_parameters(x)
+    codes = torch.round(x / scale) + zero_point
+    common = torch.round(moved / module.scale) + module.zero_point
+    differences = (codes - common).abs()
+    assert float(differences.max()) <= 1.0
+    assert float((differences > 0).float().mean()) < 1e-3
+    assert float(module.zero_point) == round(float(zero_point.mean()))
+    torch.testing.assert_close(module.scale, scale.mean().reshape(1), rtol=1e-5, atol=0)
+
+
+def input_of_fc1(graph: QuantGraph, calibration: Calibration) -> torch.Tensor:
+    """Return what fc1 reads of all images in float."""
+    fc1 = next(p for p in products_of(graph) if p.name == "fc1")
+    seen: list[torch.Tensor] = []
+    hook = graph.module_of(fc1.input_edge).register_forward_pre_hook(lambda _, x: seen.append(x[0]))
+    with torch.no_grad(), graph.fake_quant_off():
+        for x in calibration:
+            graph(x)
     hook.remove()
-    # Each channel now fills the common range, as a scale of its own would have made it.
-    low, high = seen[0].flatten(0, 1).aminmax(dim=0)
-    step = float(module.scale)
-    first = -float(module.zero_point) * step
-    assert bool((low >= first - 1.0 * step).all())
-    assert bool((high <= first + 256.0 * step).all())
-    assert bool(((high - low) > 0.7 * 255 * step).all())
-    assert float(module.zero_point) == round(float(module.zero_point))
+    return torch.cat(seen)
+
+
+def channel_parameters(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the scale and zero-point of each channel's whole range, 8 bits."""
+    low, high = x.flatten(0, 1).aminmax(dim=0)
+    scale = (high.clamp(min=0) - low.clamp(max=0)) / 255
+    return scale, torch.round(-low.clamp(max=0) / scale)
 
 
 def test_equalize_gives_both_sides_one_range(calibration: Calibration) -> None:
@@ -87,14 +104,10 @@ def test_equalize_gives_both_sides_one_range(calibration: Calibration) -> None:
 def test_one_strength_is_that_of_smoothquant(make: Make, calibration: Calibration) -> None:
     graph = make(is_observed=False)
     fc1 = next(p for p in products_of(graph) if p.name == "fc1")
-    seen, hook = [], None
-    module = graph.module_of(fc1.input_edge)
-    hook = module.register_forward_pre_hook(lambda _, x: seen.append(x[0]))
-    in_float(graph, calibration)
-    hook.remove()
+    x = input_of_fc1(graph, calibration)[:8]
     weight = graph.original(fc1.weight).clone()
     PASSES["migrate_channels"](graph, calibration, strengths=[0.5], images=8)
-    wanted = seen[0].abs().amax((0, 1)).sqrt() / weight.abs().amax(0).sqrt()
+    wanted = x.abs().amax((0, 1)).sqrt() / weight.abs().amax(0).sqrt()
     factors = graph.original(fc1.weight)[0] / weight[0]
     torch.testing.assert_close(factors, wanted / wanted.log().mean().exp(), rtol=1e-4, atol=0)
 
