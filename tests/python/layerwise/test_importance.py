@@ -1,5 +1,7 @@
 """What each element of a result counts: against gradients of the model, in parts, and noise."""
 
+from copy import deepcopy
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -64,25 +66,30 @@ def test_label_ce_is_the_gradient_of_the_cross_entropy(
         torch.testing.assert_close(found[node], gradient)
 
 
-def test_perturb_is_the_product_of_the_hessian_with_ones(
-    net: Net, graph: QuantGraph, x: Tensor
-) -> None:
-    node = multiplications_of(graph)[-1].node  # the logits themselves
-    found = importance_of(graph, [x], [node], "perturb", memory=1.0, allow_zero=True)[node]
-    logits = net(x).detach().double()
-    shares = (logits / 20.0).softmax(1)
+def test_perturb_is_how_the_gradient_moves(net: Net, graph: QuantGraph, x: Tensor) -> None:
+    inner = multiplications_of(graph)[1].node
+    found = importance_of(graph, x.split(3), [inner], "perturb", memory=1.0)[inner]
+    exact = deepcopy(net).double()
+    with torch.no_grad():
+        stem = torch.tanh(exact.stem(x.double()))
+        mixed = exact.mix(stem)
+        shares = (exact(x.double()) / 20.0).softmax(1)
 
     def gradient(shift: float) -> Tensor:
-        return ((logits + shift) / 20.0).softmax(1) / 20.0 - shares / 20.0
+        moved = (mixed + shift).requires_grad_()
+        logits = exact.head((stem + moved).mean((2, 3)))
+        loss = F.kl_div((logits / 20.0).log_softmax(1), shares, reduction="sum")
+        return torch.autograd.grad(loss, moved)[0]
 
-    # Ones do not change a softmax: the curvature in their direction is zero.
-    assert float((gradient(1e-6) - gradient(-1e-6)).abs().max()) < 1e-12
-    assert found.shape == (1, 5)
-    assert float(found.square().max()) < 1e-12
-    inner = multiplications_of(graph)[1].node
-    other = importance_of(graph, x.split(2), [inner], "perturb", memory=1.0)[inner]
-    assert other.shape == (1, 4, 4, 4)
-    assert float(other.square().mean()) > 1e-10
+    expected = (gradient(1e-6) - gradient(-1e-6)).abs().mean(0, keepdim=True)
+    torch.testing.assert_close(found.square().double(), expected, rtol=1e-4, atol=1e-14)
+    assert bool((expected > 1e-13).any())
+
+
+def test_perturb_finds_nothing_where_all_logits_move(graph: QuantGraph, x: Tensor) -> None:
+    node = multiplications_of(graph)[-1].node  # the logits: a softmax does not see a shift
+    with pytest.raises(ValueError, match="'perturb' must be more than float noise"):
+        importance_of(graph, [x], [node], "perturb", memory=1.0)
 
 
 @pytest.mark.parametrize("source", ["label_ce", "quant_chain"])
