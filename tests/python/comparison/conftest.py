@@ -20,7 +20,7 @@ def inputs(tmp_path: Path) -> Path:
     folder.mkdir()
     random = np.random.default_rng(0)
     for name, count in (("calib", 8), ("eval", 12)):
-        x = random.normal(size=(count, 3, 16, 16)).astype(np.float32)
+        x = random.integers(0, 256, size=(count, 16, 16, 3), dtype=np.uint8)
         np.savez(folder / f"{name}.npz", x=x, y=np.arange(count) % 5)
     for bits in (2, 8):
         text = RECIPE.format(name=f"w{bits}a{bits}", bits=bits)

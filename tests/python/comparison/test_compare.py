@@ -22,7 +22,7 @@ def _importable(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def run(inputs: Path, out: Path, *models: str, **options: Any) -> Comparison:
-    recipes = [inputs / "w8a8.yaml", inputs / "w2a2.yaml"]
+    recipes = ["integer/w8a8", inputs / "w2a2.yaml"]
     options = {"recipes": recipes, "threads": 1, "silent": True, **options}
     options = {"calib": inputs / "calib.npz", "eval": inputs / "eval.npz", **options}
     return compare(list(models), out=out, **options)
@@ -52,29 +52,36 @@ def test_a_table_and_how_it_goes_on(
     found = run(inputs, out, TINY, stress=[1, 64], jobs=2)
     rows = by_name(found)
     assert list(rows) == [
-        (model, recipe) for model in (TINY, f"{TINY}+x64") for recipe in ("float32", "w8a8", "w2a2")
+        (model, recipe)
+        for model in (TINY, f"{TINY}+x64")
+        for recipe in ("float32", "integer/w8a8", "w2a2")
     ]
     assert found.failures == 0
-    original, eight, two = (rows[TINY, name] for name in ("float32", "w8a8", "w2a2"))
+    original, eight, two = (rows[TINY, name] for name in ("float32", "integer/w8a8", "w2a2"))
+    stressed = rows[f"{TINY}+x64", "integer/w8a8"]
     assert original.top1 == rows[f"{TINY}+x64", "float32"].top1  # outliers change nothing in float
     assert eight.sqnr_db is not None
     assert two.sqnr_db is not None
-    assert rows[f"{TINY}+x64", "w8a8"].sqnr_db is not None
-    assert eight.sqnr_db > rows[f"{TINY}+x64", "w8a8"].sqnr_db  # but they do in 8 bits
+    assert stressed.sqnr_db is not None
+    assert eight.sqnr_db > stressed.sqnr_db  # but they do in 8 bits
     assert eight.sqnr_db > two.sqnr_db + 10
     assert {eight.standing, two.standing} == {"best", "level"}
+    assert original.bytes is not None
     assert two.bytes is not None
     assert eight.bytes is not None
-    assert original.bytes is not None
     assert two.bytes < eight.bytes < original.bytes
-    assert eight.integer == "3 of 5 operators"
-    assert "relu" in eight.integer_problem or "mean" in eight.integer_problem
+    assert (eight.integer, eight.integer_problem) == ("all", "")
+    assert eight.integer_top1 is not None
+    assert eight.integer_bytes is not None
+    assert two.integer == "3 of 5 operators"
+    assert "zero-points" in two.integer_problem
+    assert (two.integer_top1, two.integer_bytes) == (None, None)
     assert all(row.peak_mib and row.peak_mib > 50 for row in found.rows)
 
     files = {name: (out / name).read_bytes() for name in FILES}
     assert json.loads(files["compare.json"]) == json.loads(json.dumps(found.plain()))
     table = list(csv.DictReader(files["compare.csv"].decode().splitlines()))
-    assert [row["recipe"] for row in table] == 2 * ["float32", "w8a8", "w2a2"]
+    assert [row["recipe"] for row in table] == 2 * ["float32", "integer/w8a8", "w2a2"]
     assert float(table[1]["sqnr_db"]) == eight.sqnr_db
     assert not list((out / CELLS).glob("*.log"))
 
@@ -88,7 +95,7 @@ def test_a_table_and_how_it_goes_on(
             **{**vars(row), "standing": "best", "p_best": 1.0} if key[1] == "w2a2" else vars(row)
         )
         for key, row in rows.items()
-        if key[0] != TINY and key[1] != "w8a8"
+        if key[0] != TINY and key[1] != "integer/w8a8"
     }
     with pytest.raises(AssertionError, match="a process was started"):
         run(inputs, out, TINY, rerun=True)
@@ -96,28 +103,33 @@ def test_a_table_and_how_it_goes_on(
 
 @pytest.mark.slow
 def test_the_same_seed_gives_the_same_table_elsewhere(inputs: Path, tmp_path: Path) -> None:
-    first = run(inputs, tmp_path / "a", TINY, seed=3, images=5, eval_images=10)
-    second = run(inputs, tmp_path / "b", TINY, seed=3, images=5, eval_images=10, jobs=3)
+    options: dict[str, Any] = {"recipes": ["integer/w8a8"], "images": 5, "eval_images": 10}
+    first = run(inputs, tmp_path / "a", TINY, seed=3, **options)
+    second = run(inputs, tmp_path / "b", TINY, seed=3, jobs=2, **options)
     assert steady(first) == steady(second)
     assert first.job["calib_images"] == 5
 
 
 @pytest.mark.slow
 def test_cells_that_fail_leave_the_others(inputs: Path, tmp_path: Path) -> None:
-    found = run(inputs, tmp_path / "out", "tiny_models:killed", "tiny_models:sorting", TINY)
+    models = ("tiny_models:killed", "tiny_models:sorting", TINY)
+    found = run(inputs, tmp_path / "out", *models, recipes=["integer/w8a8"], jobs=2)
     rows = by_name(found)
     failures = {key: row.failure for key, row in rows.items() if row.failure}
-    assert found.failures == len(failures) == 5
+    assert found.failures == len(failures) == 3
     killed = "its process was ended by SIGKILL, as Linux does where memory runs out"
     assert failures["tiny_models:killed", "float32"] == killed
-    assert failures["tiny_models:killed", "w8a8"] == "the float32 cell of tiny_models:killed failed"
-    assert "sort" in failures["tiny_models:sorting", "w8a8"]
+    assert (
+        failures["tiny_models:killed", "integer/w8a8"]
+        == "the float32 cell of tiny_models:killed failed"
+    )
+    assert "sort" in failures["tiny_models:sorting", "integer/w8a8"]
     assert rows["tiny_models:sorting", "float32"].top1 is not None
-    assert rows[TINY, "w2a2"].top1 is not None
+    assert rows[TINY, "integer/w8a8"].top1 is not None
     assert "SIGKILL" in (tmp_path / "out" / "compare.md").read_text(encoding="utf-8")
     assert "SIGKILL" in (tmp_path / "out" / "compare.html").read_text(encoding="utf-8")
     logs = list((tmp_path / "out" / CELLS).glob("*.log"))
-    assert len(logs) == 3
+    assert len(logs) == 2
     assert any("Traceback" in log.read_text(encoding="utf-8") for log in logs)
     assert not [path for path in (tmp_path / "out" / CELLS).iterdir() if path.name[0] == "."]
 
