@@ -5,7 +5,10 @@ add_library(hybridquant_ops SHARED
   csrc/ops/dequantize_affine.cpp
   csrc/ops/fake_quant_affine.cpp
   csrc/ops/fake_quant_affine_grad.cpp
+  csrc/ops/fake_quant_levels.cpp
+  csrc/ops/level_arguments.cpp
   csrc/ops/portable_affine.cpp
+  csrc/ops/portable_levels.cpp
   csrc/ops/quantize_affine.cpp
   csrc/ops/run_integer_model.cpp)
 target_compile_definitions(hybridquant_ops PRIVATE TORCH_TARGET_VERSION=0x020a000000000000)

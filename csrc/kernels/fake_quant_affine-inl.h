@@ -63,9 +63,10 @@ static inline double sum_lanes(const F32* lanes) {
 }
 
 // One row block: element i goes to lane i % kLanes, whatever the register width.
-template <typename T>
+template <typename T, typename Step>
 static inline void grad_row_block(const FakeQuantGradArgs& args, std::int64_t block,
-                                  const Affine& a, std::int64_t offset, std::int64_t count) {
+                                  const Affine& a, std::int64_t offset, std::int64_t count,
+                                  Step step) {
   constexpr std::int64_t kParts = kLanes / kWidth;
   const T* const x = static_cast<const T*>(args.x) + offset;
   const T* const g = static_cast<const T*>(args.g) + offset;
@@ -75,12 +76,12 @@ static inline void grad_row_block(const FakeQuantGradArgs& args, std::int64_t bl
   for (; i + kLanes <= count; i += kLanes) {
     for (std::int64_t part = 0; part < kParts; ++part) {
       const std::int64_t j = i + part * kWidth;
-      store(gx + j, grad_step(a, load(g + j), load(x + j), sums[part]));
+      store(gx + j, step(a, load(g + j), load(x + j), sums[part]));
     }
   }
   for (std::int64_t part = 0; i < count; ++part, i += kWidth) {
     const std::int64_t left = count - i;
-    store(gx + i, grad_step(a, load(g + i, left), load(x + i, left), sums[part]), left);
+    store(gx + i, step(a, load(g + i, left), load(x + i, left), sums[part]), left);
   }
   F32 scale_lanes[kParts];
   F32 zero_point_lanes[kParts];
@@ -94,11 +95,11 @@ static inline void grad_row_block(const FakeQuantGradArgs& args, std::int64_t bl
 
 // One channel-last block, a column of vectors after another. A column holds every rows_per_step-th
 // row of its channels, and adds to their sums in the order of the columns.
-template <typename T>
+template <typename T, typename Step>
 static inline void grad_row_group(const FakeQuantGradArgs& args, std::int64_t block,
-                                  std::int64_t row, std::int64_t last) {
+                                  std::int64_t row, std::int64_t last, Step step) {
   const std::int64_t channels = args.layout.channels;
-  const std::int64_t step = rows_per_step(args.layout) * channels;  // a multiple of kLanes
+  const std::int64_t pitch = rows_per_step(args.layout) * channels;  // a multiple of kLanes
   const std::int64_t count = (last - row) * channels;
   const T* const x = static_cast<const T*>(args.x) + row * channels;
   const T* const g = static_cast<const T*>(args.g) + row * channels;
@@ -107,16 +108,16 @@ static inline void grad_row_group(const FakeQuantGradArgs& args, std::int64_t bl
   double* const zero_point_partials = args.zero_point_partials + block * channels;
   for (std::int64_t c = 0; c < channels; ++c) scale_partials[c] = zero_point_partials[c] = 0.0;
   std::int64_t channel = 0;
-  for (std::int64_t column = 0; column < step; column += kWidth) {
+  for (std::int64_t column = 0; column < pitch; column += kWidth) {
     const Affine a = load_affine(args.table, channel);
     Sums sums = {};
     std::int64_t i = column;
-    for (; i + kWidth <= count; i += step) {
-      store(gx + i, grad_step(a, load(g + i), load(x + i), sums));
+    for (; i + kWidth <= count; i += pitch) {
+      store(gx + i, step(a, load(g + i), load(x + i), sums));
     }
     if (i < count) {
       const std::int64_t left = count - i;
-      store(gx + i, grad_step(a, load(g + i, left), load(x + i, left), sums), left);
+      store(gx + i, step(a, load(g + i, left), load(x + i, left), sums), left);
     }
     for (std::int64_t lane = 0; lane < kWidth; ++lane) {
       scale_partials[channel] += static_cast<double>(sums.scale[lane]);
@@ -126,20 +127,29 @@ static inline void grad_row_group(const FakeQuantGradArgs& args, std::int64_t bl
   }
 }
 
-template <typename T>
-static void grad(const FakeQuantGradArgs& args, std::int64_t begin, std::int64_t end) {
+// `step` returns gx of one vector and adds its terms to the sums.
+template <typename T, typename Step>
+static void grad_blocks(const FakeQuantGradArgs& args, std::int64_t begin, std::int64_t end,
+                        Step step) {
   if (args.layout.is_channel_last()) {
     for_each_row_group(args.layout, begin, end,
                        [&](std::int64_t block, std::int64_t row, std::int64_t last) {
-                         grad_row_group<T>(args, block, row, last);
+                         grad_row_group<T>(args, block, row, last, step);
                        });
     return;
   }
   for_each_row_block(
       args.layout, begin, end,
       [&](std::int64_t block, std::int64_t channel, std::int64_t offset, std::int64_t count) {
-        grad_row_block<T>(args, block, OneChannel(args.table, channel).next(), offset, count);
+        grad_row_block<T>(args, block, OneChannel(args.table, channel).next(), offset, count, step);
       });
+}
+
+template <typename T>
+static void grad(const FakeQuantGradArgs& args, std::int64_t begin, std::int64_t end) {
+  grad_blocks<T>(args, begin, end, [](const Affine& a, F32 g, F32 x, Sums& sums) {
+    return grad_step(a, g, x, sums);
+  });
 }
 
 static void fake_quant_affine(const FakeQuantArgs& args, std::int64_t begin, std::int64_t end) {

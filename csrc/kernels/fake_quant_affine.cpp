@@ -4,37 +4,12 @@
 #include <array>
 #include <cmath>
 
+#include "kernels/affine_reference.h"
 #include "kernels/float16.h"
 
 namespace hybridquant::kernels {
 
 namespace {
-
-// Visits the elements of the blocks [begin, end), with their channels, in memory order.
-template <typename Visit>
-void for_each_element(const AffineLayout& layout, std::int64_t begin, std::int64_t end,
-                      Visit visit) {
-  if (begin >= end) return;
-  const std::int64_t stop = first_element(layout, end);
-  for (std::int64_t i = first_element(layout, begin); i < stop; ++i) {
-    visit(i, i / layout.inner % layout.channels);
-  }
-}
-
-// Visits the elements of one channel in one block, with the lane that each is added to.
-template <typename Visit>
-void for_each_lane(const AffineLayout& layout, std::int64_t block, std::int64_t channel,
-                   Visit visit) {
-  const std::int64_t begin = first_element(layout, block);
-  const std::int64_t end = first_element(layout, block + 1);
-  const bool is_last = layout.is_channel_last();
-  const std::int64_t stride = is_last ? layout.channels : 1;
-  const std::int64_t num_lanes = is_last ? rows_per_step(layout) : kLanes;
-  std::int64_t position = 0;
-  for (std::int64_t i = begin + (is_last ? channel : 0); i < end; i += stride) {
-    visit(i, static_cast<std::size_t>(position++ % num_lanes));
-  }
-}
 
 template <typename T>
 void forward(const FakeQuantArgs& args, std::int64_t begin, std::int64_t end) {
@@ -105,15 +80,10 @@ void sum_block(const FakeQuantGradArgs& args, std::int64_t block, std::int64_t c
 template <typename T>
 void grad(const FakeQuantGradArgs& args, std::int64_t begin, std::int64_t end) {
   grad_x<T>(args, begin, end);
-  const std::int64_t channels = args.layout.channels;
-  for (std::int64_t block = begin; block < end; ++block) {
-    if (args.layout.is_channel_last()) {
-      for (std::int64_t c = 0; c < channels; ++c)
-        sum_block<T>(args, block, c, block * channels + c);
-    } else {
-      sum_block<T>(args, block, block / blocks_per_row(args.layout) % channels, block);
-    }
-  }
+  for_each_partial(args.layout, begin, end,
+                   [&](std::int64_t block, std::int64_t channel, std::int64_t partial) {
+                     sum_block<T>(args, block, channel, partial);
+                   });
 }
 
 }  // namespace

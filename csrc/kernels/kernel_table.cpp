@@ -43,6 +43,20 @@ void fake_quant_affine_grad(const FakeQuantGradArgs& args, std::int64_t begin, s
   active_kernels().fake_quant_affine_grad(args, begin, end);
 }
 
+void fake_quant_levels(const FakeQuantLevelsArgs& args, std::int64_t begin, std::int64_t end) {
+  active_kernels().fake_quant_levels(args, begin, end);
+}
+
+void fake_quant_levels_grad_x(const FakeQuantLevelsGradArgs& args, std::int64_t begin,
+                              std::int64_t end) {
+  active_kernels().fake_quant_levels_grad_x(args, begin, end);
+}
+
+void fake_quant_levels_grad(const FakeQuantLevelsGradArgs& args, std::int64_t begin,
+                            std::int64_t end) {
+  active_kernels().fake_quant_levels_grad(args, begin, end);
+}
+
 void quantize_affine(const QuantizeArgs& args, std::int64_t begin, std::int64_t end) {
   active_kernels().quantize_affine(args, begin, end);
 }

@@ -10,6 +10,7 @@
 #include "kernels/dequantize_affine.h"
 #include "kernels/div_codes.h"
 #include "kernels/fake_quant_affine.h"
+#include "kernels/fake_quant_levels.h"
 #include "kernels/map_codes.h"
 #include "kernels/matmul_codes.h"
 #include "kernels/move_codes.h"
@@ -31,6 +32,9 @@ struct KernelTable {
   BlockKernel<FakeQuantArgs> fake_quant_affine;
   BlockKernel<FakeQuantGradArgs> fake_quant_affine_grad_x;
   BlockKernel<FakeQuantGradArgs> fake_quant_affine_grad;
+  BlockKernel<FakeQuantLevelsArgs> fake_quant_levels;
+  BlockKernel<FakeQuantLevelsGradArgs> fake_quant_levels_grad_x;
+  BlockKernel<FakeQuantLevelsGradArgs> fake_quant_levels_grad;
   BlockKernel<QuantizeArgs> quantize_affine;
   BlockKernel<DequantizeArgs> dequantize_affine;
   BlockKernel<MapCodesArgs> map_codes;

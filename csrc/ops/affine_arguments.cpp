@@ -3,24 +3,12 @@
 #include <array>
 #include <cmath>
 #include <ranges>
-#include <utility>
 
 #include "ops/check.h"
 
 namespace hybridquant::ops {
 
 namespace {
-
-// The elements of a float32 tensor of at most one axis that matters, on the CPU.
-std::vector<float> to_vector(const Tensor& tensor) {
-  using torch::headeronly::DeviceType;
-  // A tensor elsewhere is waited for here: its values must be checked before they are used.
-  const Tensor here =
-      tensor.is_cpu() ? tensor : torch::stable::to(tensor, torch::stable::Device(DeviceType::CPU));
-  const Tensor dense = torch::stable::contiguous(here);
-  const auto* const data = static_cast<const float*>(dense.const_data_ptr());
-  return {data, data + dense.numel()};
-}
 
 std::int64_t check_axis(std::string_view op, std::string_view x_name, const Tensor& x,
                         std::int64_t channel_axis, std::int64_t num_scales) {
@@ -32,18 +20,6 @@ std::int64_t check_axis(std::string_view op, std::string_view x_name, const Tens
   check(num_scales == x.size(axis), op, ": scale must have 1 or ", x.size(axis),
         " elements (channel axis ", axis, " of ", x_name, "), got ", num_scales);
   return axis;
-}
-
-void check_values(std::string_view op, const AffineArguments& arguments) {
-  for (std::size_t c = 0; c < arguments.scale.size(); ++c) {
-    const float scale = arguments.scale[c];
-    // 2^-126 is the smallest normal number: its reciprocal is still finite.
-    check(scale >= 0x1p-126F && std::isfinite(scale), op,
-          ": scale must be positive, finite and at least 2^-126, got ", scale, " at channel ", c,
-          std::isnan(scale) ? "; calibrate first" : "");
-    check(std::isfinite(arguments.zero_point[c]), op, ": zero_point must be finite, got ",
-          arguments.zero_point[c], " at channel ", c);
-  }
 }
 
 // Axes of more than one element, from the largest stride to the smallest.
@@ -71,25 +47,56 @@ bool is_dense(const Tensor& x) {
 
 }  // namespace
 
-AffineArguments check_affine_arguments(std::string_view op, std::string_view x_name,
-                                       const Tensor& x, const Tensor& scale,
-                                       const Tensor& zero_point, std::int64_t channel_axis) {
-  for (const auto& [name, tensor] : {std::pair{"scale", scale}, {"zero_point", zero_point}}) {
-    check(tensor.scalar_type() == ScalarType::Float, op, ": ", name, " must be float32, got ",
-          dtype_name(tensor));
-    check(tensor.device() == x.device(), op, ": ", name, " must be on the device of ", x_name,
-          ", got another; move it there");
-  }
+std::vector<float> to_vector(const Tensor& tensor) {
+  using torch::headeronly::DeviceType;
+  // A tensor elsewhere is waited for here: its values must be checked before they are used.
+  const Tensor here =
+      tensor.is_cpu() ? tensor : torch::stable::to(tensor, torch::stable::Device(DeviceType::CPU));
+  const Tensor dense = torch::stable::contiguous(here);
+  const auto* const data = static_cast<const float*>(dense.const_data_ptr());
+  return {data, data + dense.numel()};
+}
+
+void check_parameter(std::string_view op, std::string_view name, std::string_view x_name,
+                     const Tensor& tensor, const Tensor& x) {
+  check(tensor.scalar_type() == ScalarType::Float, op, ": ", name, " must be float32, got ",
+        dtype_name(tensor));
+  check(tensor.device() == x.device(), op, ": ", name, " must be on the device of ", x_name,
+        ", got another; move it there");
+}
+
+AffineArguments check_scale_arguments(std::string_view op, std::string_view x_name, const Tensor& x,
+                                      const Tensor& scale, std::int64_t channel_axis) {
+  check_parameter(op, "scale", x_name, scale, x);
   AffineArguments arguments{};
   if (scale.numel() != 1) {
     arguments.axis = check_axis(op, x_name, x, channel_axis, scale.numel());
   }
+  arguments.scale = to_vector(scale);
+  arguments.zero_point.resize(arguments.scale.size());
+  for (std::size_t c = 0; c < arguments.scale.size(); ++c) {
+    const float value = arguments.scale[c];
+    // 2^-126 is the smallest normal number: its reciprocal is still finite.
+    check(value >= 0x1p-126F && std::isfinite(value), op,
+          ": scale must be positive, finite and at least 2^-126, got ", value, " at channel ", c,
+          std::isnan(value) ? "; calibrate first" : "");
+  }
+  return arguments;
+}
+
+AffineArguments check_affine_arguments(std::string_view op, std::string_view x_name,
+                                       const Tensor& x, const Tensor& scale,
+                                       const Tensor& zero_point, std::int64_t channel_axis) {
+  AffineArguments arguments = check_scale_arguments(op, x_name, x, scale, channel_axis);
+  check_parameter(op, "zero_point", x_name, zero_point, x);
   check(zero_point.numel() == scale.numel(), op,
         ": zero_point must have as many elements as scale (", scale.numel(), "), got ",
         zero_point.numel());
-  arguments.scale = to_vector(scale);
   arguments.zero_point = to_vector(zero_point);
-  check_values(op, arguments);
+  for (std::size_t c = 0; c < arguments.zero_point.size(); ++c) {
+    check(std::isfinite(arguments.zero_point[c]), op, ": zero_point must be finite, got ",
+          arguments.zero_point[c], " at channel ", c);
+  }
   return arguments;
 }
 
@@ -169,6 +176,17 @@ Tensor with_strides_of(const Tensor& tensor, const Tensor& like) {
   if (is_same) return tensor;
   Tensor copy = torch::stable::empty_like(like);
   return torch::stable::copy_(copy, tensor);
+}
+
+Tensor gradient_like(std::string_view op, const Tensor& g, const Tensor& x) {
+  check(g.scalar_type() == x.scalar_type(), op, ": the gradient must be ", dtype_name(x),
+        " as x is, got ", dtype_name(g));
+  bool is_same_shape = g.dim() == x.dim();
+  for (std::int64_t axis = 0; is_same_shape && axis < x.dim(); ++axis) {
+    is_same_shape = g.size(axis) == x.size(axis);
+  }
+  check(is_same_shape, op, ": the gradient must have the shape of x, got another");
+  return with_strides_of(g, x);
 }
 
 kernels::AffineLayout layout_of(const Tensor& dense, const AffineArguments& arguments) {

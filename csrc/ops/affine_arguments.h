@@ -31,6 +31,17 @@ AffineArguments check_affine_arguments(std::string_view op, std::string_view x_n
                                        const Tensor& x, const Tensor& scale,
                                        const Tensor& zero_point, std::int64_t channel_axis);
 
+// The same for scales alone; the zero-points are 0.
+AffineArguments check_scale_arguments(std::string_view op, std::string_view x_name, const Tensor& x,
+                                      const Tensor& scale, std::int64_t channel_axis);
+
+// Checks that `tensor` is float32 on the device of x.
+void check_parameter(std::string_view op, std::string_view name, std::string_view x_name,
+                     const Tensor& tensor, const Tensor& x);
+
+// The elements of a float32 tensor of at most one axis that matters, on the CPU.
+std::vector<float> to_vector(const Tensor& tensor);
+
 // Checks qmin and qmax; every code must fit 16 bits, signed or not.
 kernels::CodeRange check_code_range(std::string_view op, std::int64_t qmin, std::int64_t qmax);
 
@@ -56,6 +67,10 @@ Tensor as_dense(const Tensor& x);
 
 // `tensor` itself when it has the strides of the dense `like`, else such a copy.
 Tensor with_strides_of(const Tensor& tensor, const Tensor& like);
+
+// The gradient `g` of the result in the strides of the dense `x`, checked to be of its dtype and
+// shape.
+Tensor gradient_like(std::string_view op, const Tensor& g, const Tensor& x);
 
 // The view of a dense tensor that kernels work on.
 kernels::AffineLayout layout_of(const Tensor& dense, const AffineArguments& arguments);

@@ -29,20 +29,9 @@ struct GradInputs {
         arguments(check_affine_arguments(kOp, "x", x_in, scale, zero_point, channel_axis)),
         storage(arguments, check_code_range(kOp, qmin, qmax)),
         x(as_dense(x_in)),
-        g(like_x(g_in, x)),
+        g(gradient_like(kOp, g_in, x)),
         gx(torch::stable::empty_like(x)),
         layout(layout_of(x, arguments)) {}
-
-  static Tensor like_x(const Tensor& g, const Tensor& x) {
-    check(g.scalar_type() == x.scalar_type(), kOp, ": the gradient must be ", dtype_name(x),
-          " as x is, got ", dtype_name(g));
-    bool is_same_shape = g.dim() == x.dim();
-    for (std::int64_t axis = 0; is_same_shape && axis < x.dim(); ++axis) {
-      is_same_shape = g.size(axis) == x.size(axis);
-    }
-    check(is_same_shape, kOp, ": the gradient must have the shape of x, got another");
-    return with_strides_of(g, x);
-  }
 
   kernels::FakeQuantGradArgs kernel_args(double* scale_partials, double* zero_point_partials) {
     return {

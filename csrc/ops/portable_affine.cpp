@@ -2,46 +2,13 @@
 
 #include <torch/csrc/stable/library.h>
 
-#include <array>
-
+#include "ops/aten_calls.h"
 #include "ops/check.h"
 #include "ops/schemas.h"
 
 namespace hybridquant::ops::portable {
 
 namespace {
-
-using torch::headeronly::IntHeaderOnlyArrayRef;
-
-// Calls an ATen operator whose arguments and single result are all tensors.
-template <typename... Tensors>
-Tensor aten(const char* name, const char* overload, const Tensors&... tensors) {
-  std::array<StableIValue, sizeof...(Tensors)> stack{torch::stable::detail::from(tensors)...};
-  TORCH_ERROR_CODE_CHECK(torch_call_dispatcher(name, overload, stack.data(), TORCH_ABI_VERSION));
-  return torch::stable::detail::to<Tensor>(stack[0]);
-}
-
-Tensor operator*(const Tensor& a, const Tensor& b) { return aten("aten::mul", "Tensor", a, b); }
-Tensor operator-(const Tensor& a, const Tensor& b) { return torch::stable::subtract(a, b); }
-Tensor operator-(const Tensor& a) { return aten("aten::neg", "", a); }
-Tensor operator>=(const Tensor& a, const Tensor& b) { return aten("aten::ge", "Tensor", a, b); }
-Tensor operator<=(const Tensor& a, const Tensor& b) { return aten("aten::le", "Tensor", a, b); }
-Tensor operator&&(const Tensor& a, const Tensor& b) { return aten("aten::logical_and", "", a, b); }
-
-Tensor select(const Tensor& condition, const Tensor& a, const Tensor& b) {
-  return aten("aten::where", "self", condition, a, b);
-}
-
-// Keeps a NaN.
-Tensor clamp(const Tensor& x, const Tensor& low, const Tensor& high) {
-  return aten("aten::minimum", "", aten("aten::maximum", "", x, low), high);
-}
-
-Tensor convert(const Tensor& x, ScalarType type) { return torch::stable::to(x, type); }
-
-Tensor number(const Tensor& like, double value, ScalarType type = ScalarType::Float) {
-  return torch::stable::full({}, value, type, std::nullopt, like.device());
-}
 
 // The constants of the rule, shaped to broadcast against x.
 struct Constants {
@@ -53,8 +20,7 @@ struct Constants {
   Constants(const Tensor& x, const Tensor& scale_in, const Tensor& zero_point_in,
             const AffineArguments& arguments, kernels::CodeRange codes)
       : qmin(number(x, codes.qmin)), qmax(number(x, codes.qmax)) {
-    std::vector<std::int64_t> shape(static_cast<std::size_t>(x.dim()), 1);
-    if (arguments.axis) shape[static_cast<std::size_t>(*arguments.axis)] = x.size(*arguments.axis);
+    const std::vector<std::int64_t> shape = scale_shape(x, arguments);
     scale = torch::stable::reshape(scale_in, shape);
     const Tensor rounded = aten("aten::round", "", torch::stable::reshape(zero_point_in, shape));
     zero_point = clamp(rounded, qmin, qmax);
@@ -74,19 +40,6 @@ struct Rounded {
         unclamped(r - (-c.zero_point)),
         q(clamp(unclamped, c.qmin, c.qmax)) {}
 };
-
-// Sums all axes but the channel axis in float64, times `factor`, as float32 in the shape of scale.
-Tensor sum_to_scale(const Tensor& terms, const Tensor& scale, const AffineArguments& arguments,
-                    const Tensor& factor) {
-  std::vector<std::int64_t> axes;
-  for (std::int64_t axis = 0; axis < terms.dim(); ++axis) {
-    if (axis != arguments.axis.value_or(-1)) axes.push_back(axis);
-  }
-  const Tensor wide = convert(terms, ScalarType::Double);
-  // No axes would mean all of them.
-  const Tensor sum = axes.empty() ? wide : torch::stable::sum(wide, IntHeaderOnlyArrayRef(axes));
-  return convert(torch::stable::reshape(sum, scale.sizes()) * factor, ScalarType::Float);
-}
 
 struct Checked {
   AffineArguments arguments;

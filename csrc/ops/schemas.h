@@ -17,6 +17,20 @@ inline constexpr const char* kFakeQuantAffineGrad =
     "fake_quant_affine_grad(Tensor g, Tensor x, Tensor scale, Tensor zero_point, "
     "int channel_axis, int qmin, int qmax, float grad_factor) -> (Tensor, Tensor, Tensor)";
 
+inline constexpr const char* kFakeQuantLevels =
+    "fake_quant_levels(Tensor x, Tensor scale, Tensor levels, Tensor thresholds, int channel_axis, "
+    "float grad_factor=1.0) -> Tensor";
+
+// Straight-through gradient of x alone.
+inline constexpr const char* kFakeQuantLevelsGradX =
+    "fake_quant_levels_grad_x(Tensor g, Tensor x, Tensor scale, Tensor levels, Tensor thresholds, "
+    "int channel_axis) -> Tensor";
+
+// Gradients of x and scale.
+inline constexpr const char* kFakeQuantLevelsGrad =
+    "fake_quant_levels_grad(Tensor g, Tensor x, Tensor scale, Tensor levels, Tensor thresholds, "
+    "int channel_axis, float grad_factor) -> (Tensor, Tensor)";
+
 inline constexpr const char* kQuantizeAffine =
     "quantize_affine(Tensor x, Tensor scale, Tensor zero_point, int channel_axis, int qmin, "
     "int qmax) -> Tensor";

@@ -13,6 +13,7 @@ namespace hybridquant::kernels::HQ_TARGET {
 #include "kernels/simd-inl.h"
 #include "kernels/affine-inl.h"
 #include "kernels/fake_quant_affine-inl.h"
+#include "kernels/fake_quant_levels-inl.h"
 #include "kernels/quantize_affine-inl.h"
 #include "kernels/dequantize_affine-inl.h"
 #include "kernels/runs-inl.h"
@@ -38,6 +39,9 @@ const KernelTable kTable = {
     .fake_quant_affine = fake_quant_affine,
     .fake_quant_affine_grad_x = fake_quant_affine_grad_x,
     .fake_quant_affine_grad = fake_quant_affine_grad,
+    .fake_quant_levels = fake_quant_levels,
+    .fake_quant_levels_grad_x = fake_quant_levels_grad_x,
+    .fake_quant_levels_grad = fake_quant_levels_grad,
     .quantize_affine = quantize_affine,
     .dequantize_affine = dequantize_affine,
     .map_codes = map_codes,

@@ -1,4 +1,4 @@
-"""The compiled ops: fake-quantization, quantization and dequantization with an affine rule.
+"""The compiled ops: fake-quantization to affine codes and to levels, quantization and back.
 
 The rule is in ``docs/arithmetic.md``. Importing this package loads the ops library into torch.
 """
@@ -20,5 +20,12 @@ from hybridquant.ops.affine import (  # noqa: E402
     quantize_affine,
 )
 from hybridquant.ops.info import build_info  # noqa: E402
+from hybridquant.ops.levels import fake_quant_levels  # noqa: E402
 
-__all__ = ["build_info", "dequantize_affine", "fake_quant_affine", "quantize_affine"]
+__all__ = [
+    "build_info",
+    "dequantize_affine",
+    "fake_quant_affine",
+    "fake_quant_levels",
+    "quantize_affine",
+]

@@ -1,4 +1,4 @@
-"""Gradients of fake_quant_affine: straight-through for x, learned-step for scale and zero-point."""
+"""Gradients of the fake-quant ops: straight-through for x, learned-step for the parameters."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 Gradients = tuple[Tensor | None, Tensor | None, Tensor | None, None, None, None, None]
+LevelGradients = tuple[Tensor | None, Tensor | None, None, None, None, None]
 
 
 def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
@@ -32,6 +33,27 @@ def _backward(ctx: Any, g: Tensor) -> Gradients:
     return gx, gscale, gzero_point, None, None, None, None
 
 
+def _setup_levels_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+    *tensors, ctx.channel_axis, ctx.grad_factor = inputs
+    ctx.save_for_backward(*tensors)
+
+
+def _backward_levels(ctx: Any, g: Tensor) -> LevelGradients:
+    tensors = ctx.saved_tensors
+    gx: Tensor | None
+    gscale: Tensor | None = None
+    if ctx.needs_input_grad[1]:
+        gx, gscale = torch.ops.hybridquant.fake_quant_levels_grad(
+            g, *tensors, ctx.channel_axis, ctx.grad_factor
+        )
+    else:
+        gx = torch.ops.hybridquant.fake_quant_levels_grad_x(g, *tensors, ctx.channel_axis)
+    return gx, gscale, None, None, None, None
+
+
 torch.library.register_autograd(
     "hybridquant::fake_quant_affine", _backward, setup_context=_setup_context
+)
+torch.library.register_autograd(
+    "hybridquant::fake_quant_levels", _backward_levels, setup_context=_setup_levels_context
 )

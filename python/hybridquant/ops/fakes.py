@@ -58,6 +58,35 @@ def _fake_quant_affine_grad(
     return torch.empty_like(x), gscale, torch.empty_like(gscale)
 
 
+def _fake_quant_levels(
+    x: Tensor,
+    scale: Tensor,
+    levels: Tensor,
+    thresholds: Tensor,
+    channel_axis: int,
+    grad_factor: float = 1.0,
+) -> Tensor:
+    return torch.empty_like(x)
+
+
+def _fake_quant_levels_grad_x(
+    g: Tensor, x: Tensor, scale: Tensor, levels: Tensor, thresholds: Tensor, channel_axis: int
+) -> Tensor:
+    return torch.empty_like(x)
+
+
+def _fake_quant_levels_grad(
+    g: Tensor,
+    x: Tensor,
+    scale: Tensor,
+    levels: Tensor,
+    thresholds: Tensor,
+    channel_axis: int,
+    grad_factor: float,
+) -> tuple[Tensor, Tensor]:
+    return torch.empty_like(x), torch.empty_like(scale, memory_format=torch.contiguous_format)
+
+
 def _quantize_affine(
     x: Tensor, scale: Tensor, zero_point: Tensor, channel_axis: int, qmin: int, qmax: int
 ) -> Tensor:
@@ -82,6 +111,9 @@ def register_fakes() -> None:
         _fake_quant_affine,
         _fake_quant_affine_grad_x,
         _fake_quant_affine_grad,
+        _fake_quant_levels,
+        _fake_quant_levels_grad_x,
+        _fake_quant_levels_grad,
         _quantize_affine,
         _dequantize_affine,
         _run_integer_model,

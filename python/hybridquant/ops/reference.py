@@ -67,6 +67,60 @@ def fake_quant_affine_grad_ref(
     return g.where(is_inside, 0), gscale.float(), gzero_point.float()
 
 
+def fake_quant_levels_ref(
+    x: Tensor, scale: Tensor, levels: Tensor, thresholds: Tensor, channel_axis: int = 0
+) -> Tensor:
+    """Return ``x`` with each value replaced by its level.
+
+    Shape:
+        ``[*] -> [*]``.
+
+    Example:
+        >>> levels, thresholds = torch.tensor([0.0, 0.5, 1.0]), torch.tensor([0.35, 0.7])
+        >>> x = torch.tensor([0.3, 0.7, 1.3, 1.5])
+        >>> fake_quant_levels_ref(x, torch.tensor([2.0]), levels, thresholds)
+        tensor([0., 1., 1., 2.])
+    """
+    scale, _ = _broadcast(x, scale, scale, channel_axis)
+    t = x.float() * scale.reciprocal()
+    level = levels[_count_thresholds(t, thresholds)] + 0.0
+    return (level.where(~t.isnan(), t) * scale).to(x.dtype)
+
+
+def fake_quant_levels_grad_ref(
+    g: Tensor,
+    x: Tensor,
+    scale: Tensor,
+    levels: Tensor,
+    thresholds: Tensor,
+    channel_axis: int = 0,
+    grad_factor: float = 1.0,
+) -> tuple[Tensor, Tensor]:
+    """Return the gradients of ``x`` and ``scale``; ``g`` is that of the result.
+
+    Sums are taken in float64.
+
+    Shape:
+        ``[*], [*] -> [*], [channels]``.
+
+    Example:
+        >>> x, levels = torch.tensor([0.25, 9.0]), torch.tensor([0.0, 1.0])
+        >>> one, thresholds = torch.tensor([1.0]), torch.tensor([0.5])
+        >>> fake_quant_levels_grad_ref(torch.ones(2), x, one, levels, thresholds)
+        (tensor([1., 0.]), tensor([0.7500]))
+    """
+    wide_scale, _ = _broadcast(x, scale, scale, channel_axis)
+    t = x.float() * wide_scale.reciprocal()
+    level = levels[_count_thresholds(t, thresholds)]
+    lowest = levels[0] + (levels[0] - thresholds[0])
+    highest = levels[-1] + (levels[-1] - thresholds[-1])
+    is_inside = (lowest <= t) & (t <= highest)
+    slope = torch.where(is_inside, level - t, level)
+    terms = (g.float() * slope).where(~t.isnan(), 0)
+    gscale = _sum_to(terms, wide_scale).view(scale.shape) * grad_factor
+    return g.where(is_inside, 0), gscale.float()
+
+
 def quantize_affine_ref(
     x: Tensor, scale: Tensor, zero_point: Tensor, qmin: int, qmax: int, channel_axis: int = 0
 ) -> Tensor:
@@ -110,6 +164,10 @@ def _broadcast(
     if scale.numel() != 1:
         shape[channel_axis] = -1
     return scale.view(shape), zero_point.view(shape)
+
+
+def _count_thresholds(t: Tensor, thresholds: Tensor) -> Tensor:
+    return torch.bucketize(t.nan_to_num(nan=0.0).contiguous(), thresholds, right=True)
 
 
 def _sum_to(terms: Tensor, like: Tensor) -> Tensor:
