@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from hybridquant.observers.streaming_histogram import StreamingHistogram
+from hybridquant.samples import Samples
 from hybridquant.types import QuantSpec
 
 # Rows of at most this many values are kept as they are: every weight of the networks we target
@@ -73,6 +74,26 @@ class Distribution:
             self._values = None
         self._histogram.merge(later._histogram)
         self.low, self.high = self._histogram.low, self._histogram.high
+
+    def samples(self) -> Samples:
+        """Return the values as stretches: a point each while they are few, else the used bins.
+
+        The outermost bins end at the smallest and the largest value. Zeros are a point.
+        """
+        if self._values is not None:
+            return Samples.of(self._values)
+        histogram = self._histogram
+        assert histogram is not None
+        edges = histogram.edges()
+        # At most the largest value; and at least the smallest, for rows with fewer bins in use.
+        edges = edges.minimum(histogram.high.double()[:, None])
+        edges = edges.maximum(histogram.low.double()[:, None])
+        counts = histogram.counts[:, : edges.shape[1] - 1].double()
+        zero = torch.zeros_like(edges[:, :1])
+        low, order = torch.cat([edges[:, :-1], zero], dim=1).sort(dim=1, stable=True)
+        high = torch.cat([edges[:, 1:], zero], dim=1).gather(1, order)
+        counts = torch.cat([counts, histogram.num_zeros[:, None].double()], dim=1)
+        return Samples(low, high, counts.gather(1, order))
 
     @property
     def uncertainty(self) -> Tensor:

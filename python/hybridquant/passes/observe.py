@@ -12,9 +12,11 @@ from hybridquant.capture.attention_masks import is_masked
 from hybridquant.capture.graph import args_of
 from hybridquant.distributed import Processes
 from hybridquant.observers import OBSERVERS, Observer
+from hybridquant.observers.samples_observer import SamplesObserver
 from hybridquant.passes import PASSES
 from hybridquant.progress import track
 from hybridquant.quant_graph import QuantEdge, QuantGraph
+from hybridquant.quantizers import SelfCalibrating
 
 # Below the largest logit of a row: a share of exp(-16), 1e-7.
 _FAR_BELOW = 16.0
@@ -23,6 +25,9 @@ _FAR_BELOW = 16.0
 @PASSES.register("observe")
 def observe(graph: QuantGraph, calibration: Calibration) -> QuantGraph:
     """Set scale and zero-point of every fake-quant module from what flows through it.
+
+    Quantizers that choose their own parameters do so by least squared error; the rule's observer
+    does not matter to them.
 
     The graph runs in float (every fake-quant module off) while observers watch. Weights are the
     same in every batch and are observed once. Masked logits of a softmax count as 16 below the
@@ -57,7 +62,7 @@ def observe(graph: QuantGraph, calibration: Calibration) -> QuantGraph:
             watcher.hook.remove()
     for watcher in track(watchers, "choose ranges"):
         watcher.merge(calibration.processes)
-        watcher.module.set_parameters(*watcher.observer.quantization_parameters())
+        watcher.set_parameters()
     return graph
 
 
@@ -86,12 +91,22 @@ class _Watcher:
 
     def __init__(self, graph: QuantGraph, edge: QuantEdge, masked_axis: int | None) -> None:
         axis = edge.channel_axis if edge.spec.granularity == "channel" else None
-        self.observer: Observer = OBSERVERS[edge.spec.observer](edge.spec, axis)
         self.module = graph.module_of(edge)
+        chooses = isinstance(self.module, SelfCalibrating)
+        kind = SamplesObserver if chooses else OBSERVERS[edge.spec.observer]
+        self.observer: Observer = kind(edge.spec, axis)
         self.hook = self.module.register_forward_pre_hook(self._watch)
         self._edge = edge.edge
         self._masked_axis = masked_axis
         self._is_done = False
+
+    def set_parameters(self) -> None:
+        """Calibrate the module."""
+        if isinstance(self.module, SelfCalibrating):
+            assert isinstance(self.observer, SamplesObserver)
+            self.module.calibrate(self.observer.samples())
+        else:
+            self.module.set_parameters(*self.observer.quantization_parameters())
 
     def merge(self, processes: Processes) -> None:
         """Take in what the other processes saw after and before this one.

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from hybridquant.registry import Registry, unknown_name
+from hybridquant.samples import Samples
 from hybridquant.types import QuantSpec
 
 
@@ -71,6 +73,86 @@ class FakeQuant(nn.Module):
         """Copy scales and zero-points in, both [num_channels]."""
 
 
+# Levels and thresholds, by choices.
+Tables = dict[object, tuple[Tensor, Tensor]]
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What a quantizer that calibrates itself may use: a candidate, or what it uses now.
+
+    Args:
+        scale: float32 [num_channels].
+        choices: What else is chosen, by name.
+        zero_point: Integers in float32, [num_channels]; None where the quantizer has none.
+    """
+
+    scale: Tensor
+    choices: Mapping[str, float] = field(default_factory=dict)
+    zero_point: Tensor | None = None
+
+
+class SelfCalibrating:
+    """A fake-quantization module that chooses its own parameters, from the values it will see.
+
+    The rule's observer has no say. A search with another measure than the squared error runs
+    through ``candidates`` itself and takes the best over with ``use``.
+    """
+
+    @abstractmethod
+    def candidates(self, samples: Samples) -> Iterator[Setting]:
+        """Yield every setting to try, those with the same choices behind each other.
+
+        Args:
+            samples: Of as many rows as the module has scales.
+        """
+
+    @abstractmethod
+    def use(self, setting: Setting) -> None:
+        """Take a setting over."""
+
+    @abstractmethod
+    def setting(self) -> Setting:
+        """Return the setting in use."""
+
+    @abstractmethod
+    def error_of(self, setting: Setting, samples: Samples, cache: Tables) -> Tensor:
+        """Return the squared error of each row, float64 [rows].
+
+        Args:
+            setting: A candidate.
+            samples: The values.
+            cache: For what may be kept from one candidate to the next, empty at first.
+        """
+
+    @torch.jit.unused
+    def calibrate(self, samples: Samples) -> None:
+        """Use the candidate with the least squared error; of equal ones the first.
+
+        Each row has the scale that is best for it, all have the same choices.
+
+        Args:
+            samples: The values, of as many rows as there are scales.
+        """
+        cache: Tables = {}
+        best: dict[tuple[tuple[str, float], ...], tuple[Tensor, Setting]] = {}
+        for setting in self.candidates(samples):
+            error = self.error_of(setting, samples, cache)
+            key = tuple(setting.choices.items())
+            best[key] = _better(best[key], (error, setting)) if key in best else (error, setting)
+        self.use(min(best.values(), key=lambda found: float(found[0].sum()))[1])
+
+
+def _better(
+    first: tuple[Tensor, Setting], second: tuple[Tensor, Setting]
+) -> tuple[Tensor, Setting]:
+    """Return, row by row, the setting with the smaller error."""
+    is_better = second[0] < first[0]
+    scale = torch.where(is_better, second[1].scale, first[1].scale)
+    setting = Setting(scale, first[1].choices, first[1].zero_point)
+    return torch.minimum(first[0], second[0]), setting
+
+
 QUANTIZERS: Registry[type[FakeQuant]] = Registry("quantizer", "hybridquant.quantizers")
 
-__all__ = ["QUANTIZERS", "FakeQuant"]
+__all__ = ["QUANTIZERS", "FakeQuant", "SelfCalibrating", "Setting", "Tables"]

@@ -53,3 +53,40 @@ def test_masked_logits_do_not_widen_the_range(number):
 def test_other_ranges_are_whole(model):
     found, images = lowest(model)
     assert found == pytest.approx(float((images + model.added).min()), rel=0.02)
+
+
+def test_quantizers_choose_their_own_parameters_from_all_batches():
+    images = torch.randn(6, 3, 8, 8, generator=torch.Generator().manual_seed(0)) * 3
+
+    def model(x):
+        return nn.functional.layer_norm(x, [8]).softmax(-1) @ x
+
+    class Model(nn.Module):
+        def forward(self, x):
+            return model(x)
+
+    def specs(edges):
+        return [
+            QuantSpec(bits=4, quantizer="log2", observer="mse", observer_options={"exponent": 2.4})
+            if edge.kind == "matmul" and edge.position == 0
+            else QuantSpec(quantizer="ptf", granularity="channel")
+            if edge.kind == "layer_norm"
+            else QuantSpec()
+            for edge in edges
+        ]
+
+    states = []
+    for parts in ([images], images.split(2)):
+        graph = prepare(capture(Model().eval(), images), specs)
+        PASSES["observe"](graph, Calibration(parts))
+        states.append(graph.state_dict())
+        modules = {type(graph.module_of(edge)).__name__ for edge in graph.quant_edges}
+        assert modules == {"Log2FakeQuant", "PtfFakeQuant", "AffineFakeQuant"}
+        log2 = next(
+            graph.module_of(edge) for edge in graph.quant_edges if edge.spec.quantizer == "log2"
+        )
+        assert log2.scale.tolist() == [1.0]
+        error = (graph(images) - model(images)).norm() / model(images).norm()
+        assert float(error) < 0.3
+    for name, value in states[0].items():
+        assert torch.equal(value, states[1][name]), name
