@@ -86,6 +86,7 @@ def inputs(tmp_path: Path) -> Path:
 
 # Arguments after `hybridquant`; {bad} is the folder above, {out} a folder that must not appear.
 QUANTIZE = ["quantize", "default", "--out", "{out}"]
+COMPARE = ["compare", "default", "--calib", CALIB, "--eval", VAL, "--out", "{out}"]
 HERE = "test_bad_input"
 CASES = {
     "unknown-model": (["inspect", "mobilevit_xsx"], "mobilevit_xs"),
@@ -145,6 +146,16 @@ CASES = {
         ["evaluate", "{bad}/absent.pt", "--data", VAL],
         "path must be an existing file, got ",
     ),
+    "unknown-compared-recipe": ([*COMPARE, "--recipes", "integer/w8a8", "baseline/x"], "baseline/"),
+    "pattern-without-match": ([*COMPARE, "--recipes", "peers/*"], "unknown recipe 'peers/*'"),
+    "too-much-stress": (
+        [*COMPARE, "--recipes", "integer/w8a8", "--stress", "1025"],
+        "stress must be 1 to 1024, got 1025",
+    ),
+    "compared-classes": (
+        [*COMPARE, "--recipes", "integer/w8a8", "--eval", "{bad}/stranger"],
+        "zebra",
+    ),
     "unknown-shown-recipe": (["recipe", "show", "baseline/w8a9"], "baseline/w8a8"),
 }
 USAGE = {
@@ -158,6 +169,8 @@ USAGE = {
     "text-for-seed": [*QUANTIZE, "--calib", CALIB, "--seed", "x"],
     "huge-seed": [*QUANTIZE, "--calib", CALIB, "--seed", str(2**63)],
     "too-many-threads": [*QUANTIZE, "--calib", CALIB, "--threads", "100000"],
+    "no-recipes": COMPARE,
+    "zero-stress": [*COMPARE, "--recipes", "integer/w8a8", "--stress", "0"],
     "unknown-list": ["list", "models-and-more"],
 }
 
