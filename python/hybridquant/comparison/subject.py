@@ -83,8 +83,8 @@ def parse_subjects(
         stress_seed: Of the draw of channels that get outliers.
 
     Raises:
-        ValueError: If there is no model, a ratio is not 1 to 1024, or ``checkpoint`` is given for
-            several models.
+        ValueError: If there is no model, a ratio is not 1 to 1024, ``checkpoint`` is given for
+            several models, or tables would give two models one name.
 
     Example:
         >>> [subject.label for subject in parse_subjects(["resnet18", "resnet18+x4"])]
@@ -102,16 +102,24 @@ def parse_subjects(
         msg = "compare: models must name at least one model, got none"
         raise ValueError(msg)
     if checkpoint is not None and len({subject.name for subject in subjects}) > 1:
+        count = len({subject.name for subject in subjects})
         msg = (
             "compare: models must be one where checkpoint is given, got "
-            f"{len(set(map(_base, subjects)))}; write NAME=WEIGHTS"
+            f"{count}; write NAME=WEIGHTS"
         )
         raise ValueError(msg)
+    _check_labels(list(subjects))
     return list(subjects)
 
 
-def _base(subject: Subject) -> str:
-    return subject.base
+def _check_labels(subjects: Sequence[Subject]) -> None:
+    for i, subject in enumerate(subjects):
+        if subject.label in [other.label for other in subjects[:i]]:
+            msg = (
+                f"compare: models must have names of their own, got two named {subject.label}; "
+                "give their weights' files different names"
+            )
+            raise ValueError(msg)
 
 
 def _split(text: str) -> tuple[str, float | None]:

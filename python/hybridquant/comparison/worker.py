@@ -22,6 +22,7 @@ import yaml
 from safetensors.torch import load_file
 from safetensors.torch import save as safetensors_bytes
 
+from hybridquant.capture import CaptureError
 from hybridquant.comparison.fingerprint import code_sha256
 from hybridquant.comparison.images import Images
 from hybridquant.comparison.subject import Subject
@@ -36,7 +37,16 @@ from hybridquant.recipe import Recipe, recipe_from_dict
 from hybridquant.report import Predictions, coverage, float_bytes, packed_bytes, predict
 from hybridquant.report import fidelity as fidelity_of
 
-_INPUT_ERRORS = (ValueError, TypeError, NotImplementedError, OSError, ImportError, MemoryError)
+# What bad input raises: the sentence alone says it.
+_INPUT_ERRORS = (
+    ValueError,
+    TypeError,
+    NotImplementedError,
+    OSError,
+    ImportError,
+    MemoryError,
+    CaptureError,
+)
 
 
 @dataclass(frozen=True)

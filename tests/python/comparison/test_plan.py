@@ -99,6 +99,8 @@ def test_models_are_named_with_weights_and_ratio() -> None:
     assert found[2].checkpoint == "w/x.pth"
     with pytest.raises(ValueError, match="models must be one where checkpoint is given, got 2"):
         parse_subjects(["a", "b"], checkpoint="w.pth")
+    with pytest.raises(ValueError, match=r"got two named a=w\.pth; give their weights' files"):
+        parse_subjects(["a=x/w.pth", "a=y/w.pth"])
     with pytest.raises(ValueError, match="models must name at least one model"):
         parse_subjects([])
 
