@@ -9,6 +9,7 @@ from importlib.metadata import version
 from hybridquant_cli import one_sentence_under_python_m
 
 with one_sentence_under_python_m():
+    from hybridquant.analysis import Analysis, analyze, limit_drop
     from hybridquant.calibration import Calibration
     from hybridquant.capture import FloatGraph, capture
     from hybridquant.comparison import Comparison, compare
@@ -26,6 +27,7 @@ with one_sentence_under_python_m():
 __version__ = version("hybridquant")
 
 __all__ = [
+    "Analysis",
     "Calibration",
     "Comparison",
     "DataConfig",
@@ -41,6 +43,7 @@ __all__ = [
     "QuantGraph",
     "QuantSpec",
     "Recipe",
+    "analyze",
     "build_info",
     "capture",
     "compare",
@@ -49,6 +52,7 @@ __all__ = [
     "fake_quant_affine",
     "fidelity",
     "format_table",
+    "limit_drop",
     "list_models",
     "list_recipes",
     "load_data",
