@@ -104,7 +104,7 @@ def duration(seconds: float) -> str:
 
     Example:
         >>> duration(4.6), duration(150), duration(7300)
-        ('5 s', '2 min 30 s', '2 h 2 min')
+        ('5 s', '2 min 30 s', '2 h 1 min')
     """
     whole = round(seconds)
     if whole < _MINUTE:
