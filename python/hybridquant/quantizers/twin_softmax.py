@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import ClassVar
+from collections.abc import Iterator, Mapping
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -25,10 +25,10 @@ class TwinSoftmaxFakeQuant(LevelFakeQuant):
 
     Args:
         bits: Width of a code, 2 to 8.
+        branches: ``select`` one of the ranges, or ``add`` what both make of the value, cut to each.
 
     Source:
-        PTQ4ViT, arXiv 2111.12293. Its released code adds both ranges, which counts ``split`` twice;
-        here one of them is selected.
+        PTQ4ViT, arXiv 2111.12293. Its released code adds, which counts ``split`` twice.
 
     Example:
         >>> quantizer = TwinSoftmaxFakeQuant(3)
@@ -39,8 +39,11 @@ class TwinSoftmaxFakeQuant(LevelFakeQuant):
 
     CHOICES: ClassVar[tuple[str, ...]] = ("split",)
 
-    def __init__(self, bits: int) -> None:
+    OPTIONS: ClassVar[Mapping[str, tuple[Any, ...]]] = {"branches": ("select", "add")}
+
+    def __init__(self, bits: int, branches: str = "select") -> None:
         super().__init__(bits, 1 << bits)
+        self.branches = branches
 
     @classmethod
     def from_spec(
@@ -48,8 +51,7 @@ class TwinSoftmaxFakeQuant(LevelFakeQuant):
     ) -> TwinSoftmaxFakeQuant:
         """Return an uncalibrated module for ``spec``."""
         check_spec("twin_softmax", spec, granularity="tensor")
-        cls.check_options(spec.quantizer_options)
-        return cls(spec.bits)
+        return cls(spec.bits, **cls.check_options(spec.quantizer_options))
 
     @torch.jit.unused
     def candidates(self, samples: Samples) -> Iterator[Setting]:
@@ -60,9 +62,11 @@ class TwinSoftmaxFakeQuant(LevelFakeQuant):
     @torch.jit.unused
     def levels_of(self, setting: Setting) -> Tensor:
         """Return the levels of both ranges one behind the other."""
-        last = (1 << (self.bits - 1)) - 1
+        last, split = (1 << (self.bits - 1)) - 1, setting.choices["split"]
         coarse = torch.arange(last + 1, dtype=torch.float64) / last
-        return torch.cat([coarse * setting.choices["split"], coarse])
+        if self.branches == "select":
+            return torch.cat([coarse * split, coarse])
+        return torch.cat([coarse * split + round(split * last) / last, coarse + split])
 
     @torch.jit.unused
     def index_of(self, t: Tensor, setting: Setting) -> Tensor:

@@ -78,6 +78,7 @@ CASES = [
     LevelCase("shift_uniform_log2", "shares"),
     LevelCase("shift_uniform_log2", "shares", options={"extra_level": True}),
     LevelCase("twin_softmax", "shares"),
+    LevelCase("twin_softmax", "shares", options={"branches": "add"}),
     LevelCase("twin_gelu", "gelus"),
     LevelCase("pot", "weights", scheme="symmetric"),
     LevelCase("pot", "weights", scheme="symmetric", granularity="channel"),

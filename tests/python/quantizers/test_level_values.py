@@ -137,6 +137,16 @@ def test_twin_softmax_selects_a_range():
     assert module(torch.tensor([2.0**-6 - 1e-9, 2.0**-6])).tolist() == pytest.approx([2.0**-6, 0])
 
 
+def test_twin_softmax_can_add_both_ranges():
+    quantizer = TwinSoftmaxFakeQuant(4, branches="add")
+    split, last = 0.25, 7
+    quantizer.use(Setting(torch.ones(1), {"split": split}))
+    x = torch.linspace(0, 1, 1001)
+    coarse = (x.clamp(min=split) * last).round() / last
+    fine = (x.clamp(max=split) / split * last).round() / last * split
+    torch.testing.assert_close(quantizer(x), coarse + fine)
+
+
 def test_twin_gelu_has_fixed_negative_steps():
     module = TwinGeluFakeQuant(4)
     module.use(Setting(ONE * 0.3))
