@@ -8,11 +8,12 @@ import torch
 from torch import Tensor
 
 from hybridquant.observers.parameters import SMALLEST_SCALE, affine_parameters
-from hybridquant.quantizers import FakeQuant
+from hybridquant.quantizers import FakeQuant, SelfCalibrating
+from hybridquant.samples import Samples
 from hybridquant.types import QuantSpec
 
 # Scale and zero-point, [channels] each.
-Setting = tuple[Tensor, Tensor]
+Pair = tuple[Tensor, Tensor]
 # The loss under the module's settings, float64 [1] or [channels]; see ``Trial.loss_under``.
 Measure = Callable[[Tensor], Tensor]
 
@@ -37,16 +38,16 @@ class Best:
 
     def __init__(self, module: FakeQuant, measure: Measure) -> None:
         self._module, self._measure = module, measure
-        self.setting: Setting = module.scale.detach().clone(), module.zero_point.detach().clone()
+        self.setting: Pair = module.scale.detach().clone(), module.zero_point.detach().clone()
         self.is_changed = False
         self.loss = measure(torch.tensor([torch.inf], dtype=torch.float64))
 
-    def measure(self, setting: Setting, bound: Tensor) -> Tensor:
+    def measure(self, setting: Pair, bound: Tensor) -> Tensor:
         """Return the loss of a setting; that of part of the images where it reaches ``bound``."""
         self._module.set_parameters(*usable(setting))
         return self._measure(bound)
 
-    def consider(self, setting: Setting) -> None:
+    def consider(self, setting: Pair) -> None:
         """Keep a setting where its loss is less than the least so far."""
         loss = self.measure(setting, self.loss)
         is_better = loss < self.loss
@@ -64,12 +65,12 @@ class Best:
         self._module.set_parameters(*self.setting)
 
 
-def usable(setting: Setting) -> Setting:
+def usable(setting: Pair) -> Pair:
     """Return a setting with scales that the operators take."""
     return setting[0].clamp(min=SMALLEST_SCALE).float(), setting[1].float()
 
 
-def grid_search(best: Best, spec: QuantSpec, start: Setting, factors: Sequence[float]) -> None:
+def grid_search(best: Best, spec: QuantSpec, start: Pair, factors: Sequence[float]) -> None:
     """Try the start's scale times each factor; then other zero-points, where the scheme has them.
 
     For these the upper end of the best range moves to 35 places from zero to just outside, and then
@@ -133,7 +134,29 @@ def fpcs_search(best: Best, spec: QuantSpec, widths: tuple[Tensor, Tensor], cent
     best.settle()
 
 
-def _survivors(best: Best, pairs: Sequence[Setting]) -> tuple[Tensor, Tensor]:
+def candidate_search(module: SelfCalibrating, samples: Samples, measure: Measure) -> bool:
+    """Try every setting that a quantizer with levels of its own names; keep the best.
+
+    Args:
+        module: The quantizer, calibrated; its setting stays where none has a smaller loss.
+        samples: What it quantizes.
+        measure: Measures the loss, one for all channels.
+
+    Returns:
+        Whether another setting is used than before.
+    """
+    found = before = module.setting()
+    least = measure(torch.tensor([torch.inf], dtype=torch.float64))
+    for setting in module.candidates(samples):
+        module.use(setting)
+        loss = measure(least)
+        if bool(loss < least):
+            found, least = setting, loss
+    module.use(found)
+    return found is not before
+
+
+def _survivors(best: Best, pairs: Sequence[Pair]) -> tuple[Tensor, Tensor]:
     """Return the 16 best pairs, [16, channels] each, ranked for each channel or altogether."""
     losses: list[Tensor] = []
     bound = torch.tensor([torch.inf], dtype=torch.float64)

@@ -12,17 +12,15 @@ from hybridquant.calibration import Calibration
 from hybridquant.layerwise import sweep, unit_of
 from hybridquant.layerwise.importance import SOURCES, Importance, Source
 from hybridquant.layerwise.multiplications import siblings_of
-from hybridquant.layerwise.scale_search import Best, fpcs_search, grid_search
 from hybridquant.layerwise.similarity import METRICS, Metric
 from hybridquant.layerwise.sweep import MEMORY
 from hybridquant.layerwise.trial import has_images, trial_of
-from hybridquant.layerwise.tuned import Tuned, tuned_of
+from hybridquant.layerwise.tuned import Strategy, Tuned, ZeroPoints, tuned_of
 from hybridquant.passes import PASSES
 from hybridquant.quant_graph import QuantGraph
 
 Inputs = Literal["float", "quantized"]
 Start = Literal["max_abs", "observed"]
-Strategy = Literal["grid", "fpcs"]
 
 
 @PASSES.register("search_scale")
@@ -35,6 +33,7 @@ def search_scale(
     candidates: int = 100,
     low: float = 0.5,
     high: float = 1.2,
+    zero_points: ZeroPoints = "near",
     rounds: int = 3,
     start: Start = "max_abs",
     inputs: Inputs = "quantized",
@@ -51,7 +50,8 @@ def search_scale(
     it is where no candidate has a smaller loss. Where each scale of an operand decides about a part
     of the result alone (a weight's channels, an attention's heads) each is chosen on its own. A
     tensor that several operators read in the same way has one scale, chosen for the sum of their
-    losses. Operators whose results do not depend on the image are left alone.
+    losses. Quantizers with levels of their own go through the settings they name. Operators whose
+    results do not depend on the image are left alone.
 
     Costs ``2 * rounds * candidates`` runs of each operator at most: a candidate is given up as
     soon as some images show that it is worse. With the metric ``hessian`` also a run of the model
@@ -66,6 +66,8 @@ def search_scale(
         candidates: Of ``grid``, at least 1.
         low: Smallest factor of ``grid``, positive.
         high: Largest factor of ``grid``.
+        zero_points: Of ``fpcs`` with an asymmetric scheme: the 16 it begins with lie ``near`` the
+            start's, or, as in released code, in the ``middle`` of the codes.
         rounds: At least 1.
         start: What the factors multiply: ``max_abs``, the largest magnitude over
             ``2^(bits - 1) - 0.5`` (an asymmetric scheme: the range over the steps); ``observed``,
@@ -89,6 +91,7 @@ def search_scale(
     for name, value, known in (
         ("metric", metric, METRICS),
         ("strategy", strategy, get_args(Strategy)),
+        ("zero_points", zero_points, get_args(ZeroPoints)),
         ("start", start, get_args(Start)),
         ("inputs", inputs, get_args(Inputs)),
         ("gradient", gradient, SOURCES),
@@ -114,19 +117,22 @@ def search_scale(
                 trial_of(visit, operator, metric, importance, inputs == "float")
                 for operator in by_unit[visit.unit]
             ]
-            tuned = [each for each in tuned_of(graph, trials) if each.is_searchable]
-            _search(tuned, strategy, start, factors, rounds)
+            tuned = tuned_of(graph, trials)
+            if start == "max_abs":
+                for each in tuned:
+                    each.start_at_extremes()
+            _search(tuned, strategy, zero_points, factors, rounds)
     return graph
 
 
 def _search(
-    tuned: Sequence[Tuned], strategy: Strategy, start: Start, factors: Sequence[float], rounds: int
+    tuned: Sequence[Tuned],
+    strategy: Strategy,
+    zero_points: ZeroPoints,
+    factors: Sequence[float],
+    rounds: int,
 ) -> None:
     """Search the quantizers of operators that share some, one after the other."""
-    if start == "max_abs":
-        for each in tuned:
-            each.module.set_parameters(*each.extreme_setting())
-    starts = [each.setting() for each in tuned]
     # In which step each was searched last, and in which it has changed last.
     searched, changed = [-1] * len(tuned), [0] * len(tuned)
     steps = itertools.count(1)
@@ -135,12 +141,7 @@ def _search(
             if searched[i] > max((step for j, step in enumerate(changed) if j != i), default=0):
                 continue  # nothing that its loss depends on has changed since
             searched[i] = next(steps)
-            best = Best(each.module, each.measure())
-            if strategy == "grid":
-                grid_search(best, each.spec, starts[i], factors)
-            else:
-                fpcs_search(best, each.spec, each.widths(), starts[i][1])
-            if best.is_changed:
+            if each.search(strategy, zero_points, factors):
                 changed[i] = searched[i]
 
 

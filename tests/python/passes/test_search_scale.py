@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from functools import cache
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import torch
@@ -10,9 +10,12 @@ from torch import Tensor, nn
 
 from hybridquant.calibration import Calibration
 from hybridquant.capture import FloatGraph, capture
+from hybridquant.layerwise import sweep, unit_of
 from hybridquant.layerwise.multiplications import multiplications_of, siblings_of
 from hybridquant.passes import PASSES
 from hybridquant.quant_graph import QuantGraph, prepare
+from hybridquant.quantizers import SelfCalibrating, Setting
+from hybridquant.samples import Samples
 from hybridquant.types import Edge, QuantSpec
 
 BITS = 4
@@ -131,7 +134,6 @@ OPTIONS = [
     {"metric": "hessian", "gradient": "label_ce"},
     {"metric": "hessian", "gradient": "perturb", "inputs": "float"},
     {"metric": "hessian", "gradient": "quant_chain"},
-    {"metric": "l2", "strategy": "fpcs", "rounds": 1, "images": 1},
     {"metric": "l2", "start": "observed", "scheme": "asymmetric"},
 ]
 
@@ -166,6 +168,14 @@ def test_each_round_lowers_the_error_of_a_single_product(
         for rounds in (1, 2, 3)
     ]
     assert logits_error(prepared(product, images), images) > errors[0] >= errors[1] >= errors[2]
+
+
+@pytest.mark.parametrize("zero_points", ["near", "middle"])
+def test_fpcs_is_a_strategy(product: nn.Module, images: Tensor, zero_points: str) -> None:
+    options = {"strategy": "fpcs", "zero_points": zero_points, "rounds": 1}
+    before = prepared(product, images, "asymmetric")
+    after = searched(product, images, scheme="asymmetric", **options)
+    assert logits_error(after, images) < logits_error(before, images)
 
 
 def test_the_zero_gradient_trap_is_found(tiny_model: nn.Module, images: Tensor) -> None:
@@ -207,6 +217,7 @@ BAD = [
     ({"candidates": 0}, "candidates must be at least 1, got 0"),
     ({"low": 0.0}, "low must be positive and at most high, 1.2, got 0.0"),
     ({"rounds": 0}, "rounds must be at least 1, got 0"),
+    ({"zero_points": "far"}, "zero_points must be one of near, middle, got 'far'"),
     ({"start": "zero"}, "start must be one of max_abs, observed, got 'zero'"),
     ({"inputs": "both"}, "inputs must be one of float, quantized, got 'both'"),
     ({"gradient": "none"}, "gradient must be one of label_ce"),
@@ -219,3 +230,40 @@ def test_bad_options_say_what_is_wrong(
 ) -> None:
     with pytest.raises(ValueError, match=f"search_scale: {message}"):
         searched(product, images, **options)
+
+
+@pytest.mark.parametrize("quantizer", ["twin_softmax", "adalog", "log2"])
+def test_quantizers_with_levels_of_their_own_are_searched_too(
+    tiny_model: nn.Module, images: Tensor, quantizer: str
+) -> None:
+    spec = QuantSpec(bits=3, quantizer=quantizer)
+    graph = prepare(
+        captured(tiny_model),
+        lambda edges: [spec if e.producer == "softmax" else None for e in edges],
+    )
+    PASSES["observe"](graph, Calibration(images))
+    module = cast(SelfCalibrating, graph.module_of(graph.quant_edges[0]))
+    with torch.no_grad(), graph.fake_quant_off():
+        shares: list[Tensor] = []
+        hook = graph.module_of(graph.quant_edges[0]).register_forward_hook(
+            lambda _m, inputs, _out: shares.append(inputs[0])
+        )
+        graph(images)
+        hook.remove()
+    (operator,) = multiplications_of(graph)
+    # The loss of every setting, by running the whole graph up to the product.
+    visit = next(iter(sweep(graph, Calibration(images), [unit_of([operator.node])])))
+    (batch,) = visit.batches
+    target = visit.run_float(batch.floats)[operator.node]
+    found: list[tuple[float, Setting]] = []
+    with torch.no_grad():
+        samples = Samples.of(torch.cat(shares).reshape(1, -1))
+        for setting in [module.setting(), *module.candidates(samples)]:
+            module.use(setting)
+            result = visit.run(batch.floats)[operator.node]
+            found.append((float((result - target).double().square().sum()), setting))
+    module.use(found[0][1])
+    PASSES["search_scale"](graph, Calibration(images), metric="l2")
+    best = min(found, key=lambda item: item[0])[1]
+    assert module.setting().choices == best.choices
+    assert torch.equal(module.setting().scale, best.scale)
