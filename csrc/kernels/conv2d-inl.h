@@ -87,26 +87,20 @@ static void gather_window(std::int16_t* __restrict row, const Conv2dArgs& args,
   while (row < end) *row++ = 0;
 }
 
-// Subtracts the offsets of the taps inside the image from the accumulators of one output.
+// Adds the offsets of the taps outside of the image, which the start has subtracted, to the
+// accumulators of `count` outputs.
 template <typename Acc>
-static void subtract_tap_offsets(Acc* acc, const Conv2dShape& shape, const PixelBlock& block,
-                                 const std::int32_t* offsets) {
-  std::int64_t total = 0;
-  const std::int64_t taps = shape.kernel_height * shape.kernel_width;
-  for (std::int64_t tap = 0; tap < taps; ++tap) total += offsets[tap];
-  for (std::int64_t i = 0; i < block.count; ++i) {
-    const ConvPixel& pixel = block.pixels[i];
-    const std::int64_t inside = (pixel.last_y - pixel.first_y) * (pixel.last_x - pixel.first_x);
-    std::int64_t sum = total;
-    if (inside != taps) {
-      sum = 0;
-      for (std::int64_t tap_y = pixel.first_y; tap_y < pixel.last_y; ++tap_y) {
-        for (std::int64_t tap_x = pixel.first_x; tap_x < pixel.last_x; ++tap_x) {
-          sum += offsets[tap_y * shape.kernel_width + tap_x];
-        }
-      }
+static void add_outer_offsets(Acc* __restrict acc, const Conv2dArgs& args, const ConvPixel& pixel,
+                              std::int64_t output, std::int64_t count) {
+  const Conv2dShape& shape = args.shape;
+  for (std::int64_t tap_y = 0; tap_y < shape.kernel_height; ++tap_y) {
+    const bool is_row_inside = tap_y >= pixel.first_y && tap_y < pixel.last_y;
+    for (std::int64_t tap_x = 0; tap_x < shape.kernel_width; ++tap_x) {
+      if (is_row_inside && tap_x >= pixel.first_x && tap_x < pixel.last_x) continue;
+      const std::int64_t tap = tap_y * shape.kernel_width + tap_x;
+      const std::int32_t* __restrict offsets = args.tap_offset + tap * shape.out_channels + output;
+      for (std::int64_t j = 0; j < count; ++j) acc[j] += static_cast<Acc>(offsets[j]);
     }
-    acc[i * kGemmColumns] -= static_cast<Acc>(sum);
   }
 }
 
@@ -120,9 +114,8 @@ static void start_block(Acc* acc, const Conv2dArgs& args, const PixelBlock& bloc
     for (std::int64_t j = count; j < padded(count, kGemmTile); ++j) row[j] = 0;
   }
   if (args.tap_offset == nullptr) return;
-  const std::int64_t taps = args.shape.kernel_height * args.shape.kernel_width;
-  for (std::int64_t j = 0; j < count; ++j) {
-    subtract_tap_offsets(acc + j, args.shape, block, args.tap_offset + (output + j) * taps);
+  for (std::int64_t i = 0; i < block.count; ++i) {
+    add_outer_offsets(acc + i * kGemmColumns, args, block.pixels[i], output, count);
   }
 }
 

@@ -31,7 +31,7 @@ std::int64_t accumulate(const Conv2dArgs& args, std::int64_t image, std::int64_t
     const std::int64_t x =
         column * shape.stride_x - shape.pad_left + tap % shape.kernel_width * shape.dilation_x;
     if (y < 0 || y >= shape.height || x < 0 || x >= shape.width) continue;
-    if (args.tap_offset != nullptr) acc -= args.tap_offset[output * num_taps(shape) + tap];
+    if (args.tap_offset != nullptr) acc -= args.tap_offset[tap * shape.out_channels + output];
     for (std::int64_t c = 0; c < channels; ++c) {
       const std::int64_t index = image * args.x_batch_stride + y * args.x_row_stride +
                                  x * args.x_column_stride + first_channel + c;
@@ -56,12 +56,16 @@ std::size_t conv2d_scratch_bytes(const Conv2dShape& shape) {
 }
 
 // Sum of (x - z) w = sum of x w - z sum of w: the second term is part of the start. Padding is z.
-// Depthwise kernels centre each code instead.
+// Depthwise kernels centre each code instead. The offsets of all taps are part of it, too: kernels
+// add those outside of the image.
 void prepare_conv2d(std::int64_t* start, const Conv2dArgs& args) {
   const Conv2dShape& shape = args.shape;
   const std::int64_t count = num_taps(shape) * (shape.in_channels / shape.groups);
   for (std::int64_t output = 0; output < shape.out_channels; ++output) {
     start[output] = args.bias == nullptr ? 0 : args.bias[output];
+    for (std::int64_t tap = 0; args.tap_offset != nullptr && tap < num_taps(shape); ++tap) {
+      start[output] -= args.tap_offset[tap * shape.out_channels + output];
+    }
     if (is_depthwise(shape)) continue;
     const std::int8_t* const weights = args.weights + output * count;
     start[output] -= args.x_zero_point * std::accumulate(weights, weights + count, std::int64_t{0});

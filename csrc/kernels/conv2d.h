@@ -28,7 +28,7 @@ struct Conv2dArgs {
   const std::int8_t* weights;  // [out_channels, kernel_height, kernel_width, in_channels / groups]
   const std::int64_t* start;   // [out_channels] from prepare_conv2d; the reference does not read it
   const std::int32_t* bias;    // [out_channels], or null for zeros
-  // [out_channels, kernel_height, kernel_width], or null for zeros: subtracted for each tap that
+  // [kernel_height, kernel_width, out_channels], or null for zeros: subtracted for each tap that
   // is inside the image. |sums of an output's offsets| < 2^31.
   const std::int32_t* tap_offset;
   const Multiplier* multipliers;  // [out_channels], or null: y gets the accumulators
@@ -84,8 +84,8 @@ struct Conv2dArgs {
 
 std::size_t conv2d_scratch_bytes(const Conv2dShape& shape);
 
-// Fills start: [out_channels], what the sums of an output begin with, from the shape, weights, bias
-// and zero-point of x in `args`, for the kernels of every instruction set.
+// Fills start: [out_channels], what the sums of an output begin with, from the shape, weights,
+// bias, offsets and zero-point of x in `args`, for the kernels of every instruction set.
 void prepare_conv2d(std::int64_t* start, const Conv2dArgs& args);
 
 // y = clamp(zero_point + R(sum of (x - x_zero_point) * weight + bias)); padding adds nothing.

@@ -51,6 +51,38 @@ std::string read_choice(const Json& value, const std::string& where,
   return name;
 }
 
+// Of a tensor whose other fields were read.
+ChannelInfo read_channels(const Json& value, const TensorInfo& tensor, const std::string& where) {
+  Fields fields(value, where);
+  ChannelInfo channels;
+  const auto last = static_cast<std::int64_t>(tensor.shape.size()) - 1;
+  channels.axis = read_int(fields["axis"], where + ".axis", 0, last);
+  const auto count =
+      static_cast<std::size_t>(tensor.shape[static_cast<std::size_t>(channels.axis)]);
+  channels.zero_points =
+      read_ints(fields["zero_points"], where + ".zero_points", tensor.lowest, tensor.highest);
+  const Json& scales = fields["scales"];
+  require(scales.is_array(), where, ".scales must be a list");
+  for (const Json& scale : scales) {
+    channels.scales.push_back(read_number(scale, where + ".scales"));
+    require(channels.scales.back() > 0, where, ".scales must be above 0, got ",
+            channels.scales.back());
+  }
+  fields.finish();
+  require(channels.scales.size() == count && channels.zero_points.size() == count, where,
+          ": scales and zero_points must have ", count, " numbers, one a channel, got ",
+          channels.scales.size(), " and ", channels.zero_points.size());
+  const double largest = *std::max_element(channels.scales.begin(), channels.scales.end());
+  const auto [low, high] =
+      std::minmax_element(channels.zero_points.begin(), channels.zero_points.end());
+  const std::int64_t middle = (*low + *high) >> 1;
+  require(tensor.scale == largest && tensor.zero_point == middle, where,
+          ": the tensor's scale must be the largest, ", largest,
+          ", and its zero_point in the middle, ", middle, ", got ", tensor.scale, " and ",
+          tensor.zero_point);
+  return channels;
+}
+
 TensorInfo read_tensor(const Json& value, std::size_t index) {
   Fields fields(value, text("tensors[", index, "]"));
   TensorInfo tensor;
@@ -75,6 +107,9 @@ TensorInfo read_tensor(const Json& value, std::size_t index) {
     tensor.value = read_string(constant, where + ": value");
     require(tensor.value == "tensors." + tensor.name, where, ": value must be 'tensors.",
             tensor.name, "' or null, got '", tensor.value, "'");
+  }
+  if (const Json* const channels = fields.find("channels")) {
+    tensor.channels = read_channels(*channels, tensor, where + ": channels");
   }
   fields.finish();
   return tensor;
@@ -167,6 +202,7 @@ class GraphReader {
             "graph.input: lowest and highest must be 0 and 255, got ", input.lowest, " and ",
             input.highest);
     require(input.value.empty(), "graph.input: must not be a constant");
+    require(!input.channels, "graph.input: must have one scale, and no channels");
     is_there_[static_cast<std::size_t>(graph_.input)] = true;
   }
 
@@ -175,6 +211,7 @@ class GraphReader {
     require(output.value.empty() && graph_.output != graph_.input &&
                 is_there_[static_cast<std::size_t>(graph_.output)],
             "graph.output: tensor '", output.name, "' must be computed by a node");
+    require(!output.channels, "graph.output: must have one scale, and no channels");
     const auto count = static_cast<std::int64_t>(graph_.classes.size());
     require(count == 0 || count == output.shape.back(), "graph.classes must hold no name or ",
             output.shape.back(), ", one a logit, got ", count);

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
 #include <variant>
 #include <vector>
@@ -11,16 +12,26 @@
 
 namespace hybridquant::runtime {
 
+// What the codes of a tensor mean whose channels have a scale and zero-point each:
+// value = scales[c] * (code - zero_points[c]). Nodes count from the tensor's own zero-point; what a
+// channel's differs from it is in their constants.
+struct ChannelInfo {
+  std::int64_t axis;
+  std::vector<double> scales;             // one a channel, above 0
+  std::vector<std::int64_t> zero_points;  // one a channel, lowest to highest
+};
+
 // A tensor; sizes are for one image. value = scale * (code - zero_point).
 struct TensorInfo {
   std::string name;
   Shape shape;  // 1 to kLargestRank axes; 1 to 2^31 - 1 elements
   CodeType type;
-  double scale;  // above 0
+  double scale;  // above 0; the largest of the channels'
   std::int64_t zero_point;
   std::int64_t lowest;  // smallest code in use: type's lowest <= lowest <= zero_point <= highest
   std::int64_t highest;
   std::string value;  // key of a constant's codes in the file; empty where a node computes them
+  std::optional<ChannelInfo> channels;
 };
 
 using Attribute = std::variant<std::int64_t, bool, std::string, std::vector<std::int64_t>>;

@@ -82,10 +82,15 @@ Fields::Fields(const Json& object, std::string where) : object_(object), where_(
 }
 
 const Json& Fields::operator[](const std::string& key) {
-  const auto found = object_.find(key);
-  require(found != object_.end(), where_, ": must have the key '", key, "'");
-  known_.insert(key);
+  const Json* const found = find(key);
+  require(found != nullptr, where_, ": must have the key '", key, "'");
   return *found;
+}
+
+const Json* Fields::find(const std::string& key) {
+  const auto found = object_.find(key);
+  known_.insert(key);
+  return found == object_.end() ? nullptr : &*found;
 }
 
 void Fields::finish() const {

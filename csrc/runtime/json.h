@@ -31,6 +31,8 @@ class Fields {
 
   // Throws ModelError where there is no such key.
   const Json& operator[](const std::string& key);
+  // Null where there is no such key.
+  const Json* find(const std::string& key);
 
   // Throws ModelError where a key was not asked for.
   void finish() const;

@@ -29,6 +29,7 @@ _NUM_DATA_INPUTS = {
     **dict.fromkeys(_WEIGHT_AXIS, 2),
     **dict.fromkeys(("batch_norm", "group_norm", "layer_norm", "rms_norm"), 1),
 }
+_CHANNELS_FIRST_KINDS = frozenset({*_WEIGHT_AXIS, "batch_norm", "group_norm"} - {"linear"})
 _CHANNELS_LAST_KINDS = frozenset({"layer_norm", "linear", "matmul", "rms_norm", "softmax"})
 
 
@@ -286,6 +287,8 @@ def _channel_axis(edge: Edge, producer: Node) -> int:
     """Return the axis whose entries may have a scale each: outputs of a weight, else channels."""
     if edge.operand == "weight":
         return _WEIGHT_AXIS[edge.kind]
+    if edge.kind in _CHANNELS_FIRST_KINDS:
+        return 1
     is_image = len(producer.meta["shape"]) == 4 and edge.kind not in _CHANNELS_LAST_KINDS
     return 1 if is_image else -1
 

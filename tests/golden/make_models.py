@@ -40,12 +40,17 @@ LARGEST_FILE = 20_000
 
 # Sums that nothing rounds, and quotients of them.
 EXACT = "  - {operators: [div, add], operand: activation, skip: true}\n"
+# A scale for each channel of the inputs of depthwise convolutions and layer norms.
+BY_CHANNEL = (
+    '  - {operators: "*", modules: "@depthwise", operand: activation, granularity: channel}\n'
+    "  - {operators: [layer_norm], operand: activation, granularity: channel}\n"
+)
 RECIPE = """
 name: golden
 description: Every input of every operator, weights in {bits} bits.
 rules:
   - {{operators: "*", operand: activation, bits: 8}}
-  - operators: [conv2d, linear]
+{channels}  - operators: [conv2d, linear]
     operand: weight
     bits: {bits}
     scheme: symmetric
@@ -107,7 +112,17 @@ def moves(model: Model, x: Tensor) -> Tensor:
     return up.mean((2, 3)) * x[:, :1, 0, 0].expand(-1, CHANNELS)
 
 
-def lowered(function: Callable[[Model, Tensor], Tensor], bits: int = 8, more: str = "") -> IntGraph:
+def channels(model: Model, x: Tensor) -> Tensor:
+    """Return a depthwise convolution, and a norm of its tokens."""
+    return model.norm(model.depthwise(F.silu(model.depthwise(x))).flatten(2).mT)
+
+
+def lowered(
+    function: Callable[[Model, Tensor], Tensor],
+    bits: int = 8,
+    more: str = "",
+    by_channel: str = "",
+) -> IntGraph:
     """Return the integer model of a function, with weights from the seed."""
     torch.manual_seed(SEED)
     generator = torch.Generator().manual_seed(SEED)
@@ -115,7 +130,7 @@ def lowered(function: Callable[[Model, Tensor], Tensor], bits: int = 8, more: st
     images = (torch.rand(8, 3, SIZE, SIZE, generator=generator) - mean) / std
     with tempfile.TemporaryDirectory() as folder:
         recipe = Path(folder) / "golden.yaml"
-        recipe.write_text(RECIPE.format(bits=bits, more=more))
+        recipe.write_text(RECIPE.format(bits=bits, more=more, channels=by_channel))
         return lower(hybridquant.quantize(Model(function).eval(), images, recipe), MEAN, STD)
 
 
@@ -236,6 +251,7 @@ def models() -> dict[str, IntGraph]:
         "by_hand": by_hand(),
         "by_hand_double": with_rounding(by_hand(), "double"),
         "by_hand_half_even": with_rounding(by_hand(), "half_even"),
+        "channels": lowered(channels, by_channel=BY_CHANNEL),
         "moves": lowered(moves),
         "sums": lowered(sums, more=EXACT),
         "windows": lowered(windows),

@@ -21,7 +21,7 @@ struct Weights {
   std::vector<std::int8_t> plain;  // [outputs, taps, channels]
   std::vector<std::int64_t> start;
   std::vector<std::int32_t> bias;
-  std::vector<std::int32_t> tap_offset;  // empty: zeros
+  std::vector<std::int32_t> tap_offset;  // [taps, outputs]; empty: zeros
   std::vector<kernels::Multiplier> multipliers;
 };
 
@@ -34,8 +34,10 @@ std::int64_t largest_sum(const Weights& weights, std::int64_t output, std::int64
   }
   std::int64_t offset_sum = 0;
   if (!weights.tap_offset.empty()) {
-    for (std::int64_t i = output * taps; i < (output + 1) * taps; ++i) {
-      offset_sum += std::abs(std::int64_t{weights.tap_offset[static_cast<std::size_t>(i)]});
+    const auto outputs = static_cast<std::int64_t>(weights.tap_offset.size()) / taps;
+    for (std::int64_t tap = 0; tap < taps; ++tap) {
+      const auto i = static_cast<std::size_t>(tap * outputs + output);
+      offset_sum += std::abs(std::int64_t{weights.tap_offset[i]});
     }
   }
   const std::int64_t bias = std::abs(std::int64_t{weights.bias[static_cast<std::size_t>(output)]});
@@ -116,6 +118,19 @@ std::vector<std::int8_t> channels_last_weights(const std::vector<std::int8_t>& w
   return result;
 }
 
+// [taps, outputs] from [outputs, taps].
+std::vector<std::int32_t> channels_last_offsets(const std::vector<std::int32_t>& offsets,
+                                                std::int64_t outputs, std::int64_t taps) {
+  std::vector<std::int32_t> result(offsets.size());
+  for (std::int64_t o = 0; o < outputs; ++o) {
+    for (std::int64_t t = 0; t < taps; ++t) {
+      result[static_cast<std::size_t>(t * outputs + o)] =
+          offsets[static_cast<std::size_t>(o * taps + t)];
+    }
+  }
+  return result;
+}
+
 // The weights of a conv2d node; fills the kernel's sizes.
 Weights read_weights(Compiler& compiler, Conv2dShape& shape, const Shape& stored) {
   const std::int64_t channels = shape.in_channels / shape.groups;
@@ -132,7 +147,8 @@ Weights read_weights(Compiler& compiler, Conv2dShape& shape, const Shape& stored
   weights.bias = compiler.int32s("bias", {stored[0]});
   weights.multipliers = compiler.multipliers(stored[0]);
   if (compiler.has_constant("tap_offset")) {
-    weights.tap_offset = compiler.int32s("tap_offset", {stored[0], stored[2], stored[3]});
+    weights.tap_offset = channels_last_offsets(
+        compiler.int32s("tap_offset", {stored[0], stored[2], stored[3]}), stored[0], taps);
   }
   return weights;
 }
@@ -143,6 +159,7 @@ std::shared_ptr<const Weights> prepared(Weights weights, const Conv2dShape& shap
   kernels::Conv2dArgs args{};
   args.weights = weights.plain.data();
   args.bias = weights.bias.data();
+  args.tap_offset = weights.tap_offset.empty() ? nullptr : weights.tap_offset.data();
   args.shape = shape;
   args.x_zero_point = static_cast<std::int32_t>(zero_point);
   weights.start.resize(static_cast<std::size_t>(shape.out_channels));

@@ -7,7 +7,8 @@ from typing import Any
 from torch import Tensor
 
 from hybridquant.engine.integer_model import IntegerModel
-from hybridquant.lower import IntGraph, IntNode
+from hybridquant.lower import ChannelCodes, IntGraph, IntNode
+from hybridquant.lower.int_graph import AnyCodes
 from hybridquant.report import format_table
 
 
@@ -45,7 +46,7 @@ def describe_integer(model: IntegerModel) -> str:
         [
             *(row["index"], row["op"], row["path"]),
             " ".join(number.get(name, name) for name in row["inputs"]),
-            *(row["shape"], row["dtype"], row["bytes"]),
+            *(row["shape"], _codes_text(row), row["bytes"]),
         ]
         for row in plain["nodes"]
     ]
@@ -65,6 +66,10 @@ def describe_integer(model: IntegerModel) -> str:
     )
 
 
+def _codes_text(row: dict[str, Any]) -> str:
+    return f"{row['dtype']} a channel" if row["channel_axis"] is not None else str(row["dtype"])
+
+
 def _in_float(nodes: list[dict[str, Any]]) -> str:
     found = [f"{row['index']} ({row['name']})" for row in nodes if row["op"] == "external"]
     return f"In float: {', '.join(found)}." if found else "No node is float."
@@ -80,10 +85,20 @@ def _node(graph: IntGraph, index: int, node: IntNode) -> dict[str, Any]:
         "inputs": list(node.inputs),
         "shape": list(output.shape),
         "dtype": output.codes.dtype,
-        "scale": output.codes.scale,
-        "zero_point": output.codes.zero_point,
+        **_meaning(output.codes),
         "bytes": sum(map(_bytes, node.constants.values())),
     }
+
+
+def _meaning(codes: AnyCodes) -> dict[str, Any]:
+    """Return scale and zero-point; lists of those of the channels where each has its own."""
+    if isinstance(codes, ChannelCodes):
+        return {
+            "channel_axis": codes.axis,
+            "scale": list(codes.scales),
+            "zero_point": list(codes.zero_points),
+        }
+    return {"channel_axis": None, "scale": codes.scale, "zero_point": codes.zero_point}
 
 
 def _bytes(constant: Tensor) -> int:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from hybridquant.data import DataConfig
 from hybridquant.export.nibbles import pack_nibbles
-from hybridquant.lower.int_graph import IntGraph, IntNode, IntTensor
+from hybridquant.lower.int_graph import ChannelCodes, IntGraph, IntNode, IntTensor
 
 
 @dataclass(frozen=True)
@@ -61,16 +61,23 @@ def _tensor_to_data(tensor: IntTensor, tensors: dict[str, Tensor]) -> dict[str, 
         key = f"tensors.{tensor.name}"
         tensors[key] = tensor.value
     codes = tensor.codes
-    return {
+    data = {
         "name": tensor.name,
         "shape": list(tensor.shape),
         "dtype": codes.dtype,
-        "scale": codes.scale,
+        "scale": codes.largest_scale if isinstance(codes, ChannelCodes) else codes.scale,
         "zero_point": codes.zero_point,
         "lowest": codes.lowest,
         "highest": codes.highest,
         "value": key,
     }
+    if isinstance(codes, ChannelCodes):
+        data["channels"] = {
+            "axis": codes.axis,
+            "scales": list(codes.scales),
+            "zero_points": list(codes.zero_points),
+        }
+    return data
 
 
 def _node_to_data(index: int, node: IntNode, tensors: dict[str, Tensor]) -> dict[str, Any]:

@@ -15,11 +15,21 @@ from hybridquant.export.integer_ops import OPS
 from hybridquant.export.integer_schema import check_node, check_shape
 from hybridquant.export.json_fields import items, positive, record, short, text, whole
 from hybridquant.export.nibbles import unpack_nibbles
-from hybridquant.lower.int_graph import DTYPES, Codes, IntGraph, IntNode, IntTensor
+from hybridquant.lower.int_graph import (
+    DTYPES,
+    AnyCodes,
+    ChannelCodes,
+    Codes,
+    IntGraph,
+    IntNode,
+    IntTensor,
+)
 from hybridquant.recipe.field_error import check, check_choice
 
 GRAPH_KEYS = ("producer", "input", "output", "classes", "preprocessing", "tensors", "nodes")
 TENSOR_KEYS = ("name", "shape", "dtype", "scale", "zero_point", "lowest", "highest", "value")
+OPTIONAL_TENSOR_KEYS = ("channels",)
+CHANNELS_KEYS = ("axis", "scales", "zero_points")
 NODE_KEYS = ("op", "inputs", "output", "path", "attributes", "constants")
 _LARGEST_COUNT = 100_000
 _LARGEST_CODE = 2**62 - 1
@@ -60,12 +70,17 @@ class _Reader:
         graph.output = self._name("output", fields["output"])
         is_computed = graph.output in {node.output for node in graph.nodes}
         check(is_computed, "output", "be computed by a node", graph.output)
+        self._check_one_scale("output", graph.output)
         for index, name in enumerate(graph.tensors):
             requirement = "have a value or a node that computes it"
             check(name in self.is_there, f"tensors[{index}]", requirement, name)
         unused = sorted(self.stored)
         check(not unused, "file", "have no tensors that the graph does not name", short(unused))
         return graph, self._preprocessing(), self._classes()
+
+    def _check_one_scale(self, field: str, name: str) -> None:
+        is_legal = isinstance(self.graph.tensors[name].codes, Codes)
+        check(is_legal, field, "have one scale, and no channels", name)
 
     def _many(self, field: str) -> list[Any]:
         values = items(field, self.fields[field])
@@ -74,12 +89,12 @@ class _Reader:
         return values
 
     def _read_tensor(self, field: str, value: object) -> None:
-        fields = record(field, value, TENSOR_KEYS)
+        fields = record(field, value, TENSOR_KEYS, OPTIONAL_TENSOR_KEYS)
         name = text(f"{field}.name", fields["name"])
         is_new = name != "" and name not in self.graph.tensors
         check(is_new, f"{field}.name", "be new and not empty", short(name))
         shape = check_shape(f"{field}.shape", fields["shape"])
-        codes = _codes(field, fields)
+        codes = _codes(field, fields, shape)
         constant = None
         if fields["value"] is not None:
             constant = self._stored(f"{field}.value", fields["value"], f"tensors.{name}")
@@ -96,6 +111,7 @@ class _Reader:
         is_bytes = (codes.dtype, codes.lowest, codes.highest) == ("uint8", 0, 255)
         check(is_bytes, "input", "have uint8 codes from 0 to 255", codes)
         check(tensor.value is None, "input", "have no value", name)
+        self._check_one_scale("input", name)
         self.is_there.add(name)
         return name
 
@@ -165,18 +181,39 @@ class _Reader:
         return classes
 
 
-def _codes(field: str, fields: Mapping[str, Any]) -> Codes:
+def _codes(field: str, fields: Mapping[str, Any], shape: tuple[int, ...]) -> AnyCodes:
     check_choice(f"{field}.dtype", "type of codes", fields["dtype"], DTYPES)
-    limits = torch.iinfo(DTYPES[fields["dtype"]])
+    dtype = str(fields["dtype"])
+    limits = torch.iinfo(DTYPES[dtype])
     least, most = max(limits.min, -_LARGEST_CODE), min(limits.max, _LARGEST_CODE)
     lowest = whole(f"{field}.lowest", fields["lowest"], least, most)
     highest = whole(f"{field}.highest", fields["highest"], lowest, most)
     zero_point = whole(f"{field}.zero_point", fields["zero_point"], lowest, highest)
     scale = positive(f"{field}.scale", fields["scale"])
-    return Codes(fields["dtype"], scale, zero_point, lowest, highest)
+    if "channels" not in fields:
+        return Codes(dtype, scale, zero_point, lowest, highest)
+    field_name = f"{field}.channels"
+    own = record(field_name, fields["channels"], CHANNELS_KEYS)
+    axis = whole(f"{field_name}.axis", own["axis"], 0, len(shape) - 1)
+    for name in ("scales", "zero_points"):
+        count = len(items(f"{field_name}.{name}", own[name]))
+        requirement = f"have {shape[axis]} numbers, one a channel"
+        check(count == shape[axis], f"{field_name}.{name}", requirement, count)
+    scales = [positive(f"{field_name}.scales[{i}]", v) for i, v in enumerate(own["scales"])]
+    zero_points = [
+        whole(f"{field_name}.zero_points[{i}]", v, lowest, highest)
+        for i, v in enumerate(own["zero_points"])
+    ]
+    codes = ChannelCodes(dtype, axis, tuple(scales), tuple(zero_points), lowest, highest)
+    wanted = codes.largest_scale
+    check(scale == wanted, f"{field}.scale", f"be {wanted}, the largest of the channels", scale)
+    wanted = codes.zero_point
+    requirement = f"be {wanted}, in the middle of those of the channels"
+    check(zero_point == wanted, f"{field}.zero_point", requirement, zero_point)
+    return codes
 
 
-def _check_value(field: str, value: Tensor, shape: tuple[int, ...], codes: Codes) -> None:
+def _check_value(field: str, value: Tensor, shape: tuple[int, ...], codes: AnyCodes) -> None:
     check(value.dtype == DTYPES[codes.dtype], field, f"be of {codes.dtype}", str(value.dtype))
     check(tuple(value.shape) == shape, field, f"have shape {[*shape]}", [*value.shape])
     least, most = int(value.min()), int(value.max())

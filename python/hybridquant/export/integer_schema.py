@@ -10,7 +10,7 @@ from torch import Tensor
 
 from hybridquant.export import integer_shapes as shapes
 from hybridquant.export.json_fields import items, record, short, text, whole
-from hybridquant.lower.int_graph import DTYPES, IntNode, IntTensor
+from hybridquant.lower.int_graph import DTYPES, ChannelCodes, IntNode, IntTensor
 from hybridquant.recipe.field_error import FieldError, check, check_choice
 
 NARROW = ("uint8", "int8", "int16")
@@ -171,9 +171,17 @@ def check_node(where: str, op: Op, node: IntNode, tensors: Mapping[str, IntTenso
     requirement, got = f"have zero_point {zero_point}", output.codes.zero_point
     check(got == zero_point, f"{where}.output", requirement, got)
     for name in op.keeps:
-        wanted = getattr(output.codes, name)
-        for got in (getattr(tensor.codes, name) for tensor in inputs):
-            check(got == wanted, f"{where}.inputs", f"have the output's {name} {wanted!r}", got)
+        kept = _kept(output, name)
+        for found in (_kept(tensor, name) for tensor in inputs):
+            check(found == kept, f"{where}.inputs", f"have the output's {name} {kept!r}", found)
+
+
+def _kept(tensor: IntTensor, name: str) -> object:
+    """Return a field of a tensor's codes; of scales of channels, which a move repeats, the most."""
+    codes = tensor.codes
+    if name == "scale" and isinstance(codes, ChannelCodes):
+        return f"{codes.largest_scale} at most, one a channel"
+    return getattr(codes, name)
 
 
 def _check_output_shape(

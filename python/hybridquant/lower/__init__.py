@@ -5,7 +5,16 @@
 
 from hybridquant.lower.entry import lower
 from hybridquant.lower.errors import LoweringError
-from hybridquant.lower.int_graph import Codes, IntGraph, IntNode, IntTensor
+from hybridquant.lower.int_graph import ChannelCodes, Codes, IntGraph, IntNode, IntTensor
 from hybridquant.lower.simulate import simulate
 
-__all__ = ["Codes", "IntGraph", "IntNode", "IntTensor", "LoweringError", "lower", "simulate"]
+__all__ = [
+    "ChannelCodes",
+    "Codes",
+    "IntGraph",
+    "IntNode",
+    "IntTensor",
+    "LoweringError",
+    "lower",
+    "simulate",
+]

@@ -26,8 +26,9 @@ def lower(
     """Return the integer model of a calibrated QuantGraph.
 
     Args:
-        graph: Every input of every operator quantized, one scale a tensor (weights: one a channel);
-            what reads a matrix product may be left unquantized, and reads its exact sums.
+        graph: Every input of every operator quantized, with one scale or, where the operator does
+            not add up over them, one a channel (weights: one an output channel); what reads a
+            matrix product may be left unquantized, and reads its exact sums.
         mean: Mean of each channel, of pixels in 0 to 1, as in ``DataConfig``.
         std: Standard deviation of each channel.
         rounding: Rule by which products with a multiplier become codes: ``single`` (one rounding,

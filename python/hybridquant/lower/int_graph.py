@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,6 +17,7 @@ DTYPES = {
     "int32": torch.int32,
     "int64": torch.int64,
 }
+_INT16 = 2**15 - 1
 
 
 @dataclass(frozen=True)
@@ -40,13 +42,7 @@ class Codes:
     highest: int
 
     def __post_init__(self) -> None:
-        limits = torch.iinfo(DTYPES[self.dtype])
-        if not limits.min <= self.lowest <= self.zero_point <= self.highest <= limits.max:
-            msg = (
-                f"Codes: lowest <= zero_point <= highest must hold within {self.dtype}, got "
-                f"{self.lowest}, {self.zero_point}, {self.highest}"
-            )
-            raise ValueError(msg)
+        _check_range(self.dtype, self.lowest, [self.zero_point], self.highest)
 
     @property
     def count(self) -> int:
@@ -69,6 +65,117 @@ class Codes:
         return codes.clamp(self.lowest, self.highest).long()
 
 
+@dataclass(frozen=True)
+class ChannelCodes:
+    """What codes mean where each channel has a scale and zero-point of its own.
+
+    value = scales[c] * (code - zero_points[c]) for a code of channel c.
+
+    Args:
+        dtype: How they are stored, a key of ``DTYPES``.
+        axis: Of the channels, from 0.
+        scales: Of each channel, above 0.
+        zero_points: Of each channel.
+        lowest: Smallest code in use, for all channels.
+        highest: Largest code in use.
+
+    Raises:
+        ValueError: If the codes do not fit the type, or there is not one zero-point a scale.
+    """
+
+    dtype: str
+    axis: int
+    scales: tuple[float, ...]
+    zero_points: tuple[int, ...]
+    lowest: int
+    highest: int
+
+    def __post_init__(self) -> None:
+        _check_range(self.dtype, self.lowest, self.zero_points, self.highest)
+        if len(self.scales) != len(self.zero_points):
+            msg = (
+                "ChannelCodes: there must be one zero-point a scale, got "
+                f"{len(self.zero_points)} for {len(self.scales)}"
+            )
+            raise ValueError(msg)
+
+    @property
+    def zero_point(self) -> int:
+        """The code that nodes count from: in the middle of the channels' zero-points.
+
+        What a channel's own differs from it is in the constants of the nodes.
+        """
+        return (min(self.zero_points) + max(self.zero_points)) // 2
+
+    @property
+    def count(self) -> int:
+        """Number of codes."""
+        return self.highest - self.lowest + 1
+
+    @property
+    def magnitude(self) -> int:
+        """Largest magnitude of a code less ``zero_point``."""
+        return max(self.highest - self.zero_point, self.zero_point - self.lowest)
+
+    @property
+    def largest_scale(self) -> float:
+        """The largest of the scales, which stands for them in a file."""
+        return max(self.scales)
+
+    @property
+    def steps(self) -> Tensor:
+        """The scales, float64 [channels]."""
+        return torch.tensor(self.scales, dtype=torch.float64)
+
+    @property
+    def offsets(self) -> Tensor:
+        """The zero-points less ``zero_point``, int64 [channels]."""
+        return torch.tensor(self.zero_points) - self.zero_point
+
+    def all_values(self) -> Tensor:
+        """Return what every code in use stands for, float64 [channels, count]."""
+        codes = torch.arange(self.lowest, self.highest + 1, dtype=torch.float64)
+        return (codes - torch.tensor(self.zero_points)[:, None]) * self.steps[:, None]
+
+    def quantize(self, values: Tensor) -> Tensor:
+        """Return the nearest codes of ``values``, int64 of the same shape; float64 arithmetic."""
+        sizes = [1] * values.ndim
+        sizes[self.axis] = -1
+        zero_points = torch.tensor(self.zero_points).reshape(sizes)
+        codes = torch.round(values.double() / self.steps.reshape(sizes)) + zero_points
+        return codes.clamp(self.lowest, self.highest).long()
+
+    def common(self) -> Codes:
+        """Return int16 codes of one scale that hold the values of all channels.
+
+        Where the scales are one times powers of two (PTF, arXiv:2111.13824) they hold them exactly,
+        for channels up to 2^15 of the finest steps; else in the finest steps that reach the largest
+        value.
+        """
+        ends = torch.tensor([self.lowest, self.highest])
+        extremes = (ends - torch.tensor(self.zero_points)[:, None]) * self.steps[:, None]
+        largest, finest = float(extremes.abs().max()), min(self.scales)
+        is_exact = all(math.frexp(scale / finest)[0] == 0.5 for scale in self.scales)
+        if not is_exact or largest > finest * _INT16:
+            finest = largest / _INT16
+        lowest, highest = (round(float(v) / finest) for v in (extremes.min(), extremes.max()))
+        return Codes("int16", finest, 0, lowest, highest)
+
+
+AnyCodes = Codes | ChannelCodes
+
+
+def _check_range(dtype: str, lowest: int, zero_points: Sequence[int], highest: int) -> None:
+    limits = torch.iinfo(DTYPES[dtype])
+    for zero_point in zero_points:
+        if not limits.min <= lowest <= zero_point <= highest <= limits.max:
+            msg = (
+                f"Codes: lowest <= zero_point <= highest must hold within {dtype}, got "
+                f"{lowest}, {zero_point}, {highest}"
+            )
+            raise ValueError(msg)
+
+
 # Codes of the inputs of a node, for one image, to codes of its output, each of the type stored.
 Function = Callable[[Sequence[Tensor]], Tensor]
 
@@ -86,7 +193,7 @@ class IntTensor:
 
     name: str
     shape: tuple[int, ...]
-    codes: Codes
+    codes: AnyCodes
     value: Tensor | None = None
 
 

@@ -11,7 +11,7 @@ from hybridquant.capture.blocks import WEIGHTED_KINDS
 from hybridquant.capture.graph import args_of
 from hybridquant.capture.vocabulary import LAYOUT_KINDS
 from hybridquant.lower.errors import CannotLowerError
-from hybridquant.lower.int_graph import Codes
+from hybridquant.lower.int_graph import ChannelCodes, Codes
 from hybridquant.lower.lowering import Lowering
 from hybridquant.lower.nodes.table import KINDS, table_values
 from hybridquant.lower.patterns import find_l2_norm
@@ -76,20 +76,21 @@ def _scale(lowering: Lowering, node: fx.Node) -> float:
 
 def _product_scale(lowering: Lowering, node: fx.Node) -> float:
     """Return the scale of the sums of the coarsest channel, or a coarser one that holds them."""
-    weight, module = lowering.quantized_weight(node)
+    weight = lowering.quantized_weight(node)
     x, bias = lowering.operand(node, 0).codes, lowering.parameter(node, 2)
-    values = module(weight).detach().double().abs()
-    if module.scale.numel() > 1:
-        values = values.movedim(module.channel_axis, 0)
+    values = (weight.codes.double() * weight.scale).abs()
+    if node.meta["kind"] == "conv_transpose2d":
+        values = values.movedim(1, 0)
     largest = float(values.flatten(1).sum(1).max()) * x.magnitude * x.scale
     largest += 0.0 if bias is None else float(bias.abs().max())
     # Below 2^30 also DOUBLE, which shifts a sum to the left first, keeps it.
-    return max(float(module.scale.max()) * x.scale, largest / (2**30 - 1))
+    return max(float(weight.scale.max()) * x.scale, largest / (2**30 - 1))
 
 
 def _read_codes(lowering: Lowering, argument: fx.Node) -> Codes | None:
     """Return the codes of an input, of sums where it has no fake-quant module."""
-    return lowering.format_of(argument) or sums_of(lowering, argument)
+    codes = lowering.format_of(argument) or sums_of(lowering, argument)
+    return codes.common() if isinstance(codes, ChannelCodes) else codes
 
 
 def _largest(lowering: Lowering, node: fx.Node) -> float | None:
@@ -97,7 +98,7 @@ def _largest(lowering: Lowering, node: fx.Node) -> float | None:
     kind, arguments = node.meta["kind"], args_of(node)
     is_number = kind in ("add", "mul") and not isinstance(arguments[1], fx.Node)
     if kind in KINDS or (is_number and sums_of(lowering, node) is None):
-        values = table_values(lowering, node)
+        values = table_values(node, lowering.operand(node, 0).codes)
         return float(values[values.isfinite()].abs().max()) if values.isfinite().any() else 0.0
     if kind == "softmax" or (kind == "div" and find_l2_norm(node) is not None):
         return 1.0

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, fx
 
 from hybridquant.capture.graph import args_of
-from hybridquant.lower.lowering import Lowering, Operand
+from hybridquant.lower.builder import Operand
+from hybridquant.lower.lowering import Lowering
 from hybridquant.lower.reader import shape_for_one
 
 

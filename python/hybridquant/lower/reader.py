@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -9,12 +10,31 @@ from torch import Tensor, fx
 
 from hybridquant.capture.graph import args_of, weight_of
 from hybridquant.lower.errors import CannotLowerError
-from hybridquant.lower.int_graph import Codes
+from hybridquant.lower.int_graph import AnyCodes, ChannelCodes, Codes
 from hybridquant.quant_graph import QuantGraph
 from hybridquant.quantizers import FakeQuant
 from hybridquant.quantizers.affine import AffineFakeQuant
 
 _FIRST_UINT16 = 32768
+
+
+@dataclass(frozen=True)
+class QuantizedWeight:
+    """A weight in codes: value ~ scale * codes.
+
+    Args:
+        value: float32.
+        codes: int8 of its shape: codes less their zero-points.
+        scale: float32, of sizes that broadcast with it.
+        lowest: Smallest code less the zero-point, of sizes that broadcast with it.
+        highest: Largest code less the zero-point.
+    """
+
+    value: Tensor
+    codes: Tensor
+    scale: Tensor
+    lowest: Tensor
+    highest: Tensor
 
 
 class Reader:
@@ -27,19 +47,20 @@ class Reader:
     def __init__(self, graph: QuantGraph) -> None:
         self.graph = graph
 
-    def format_of(self, argument: Any) -> Codes | None:
+    def format_of(self, argument: Any) -> AnyCodes | None:
         """Return the codes of a fake-quant node; None for any other.
 
         Raises:
-            CannotLowerError: If it has a scale for each channel.
+            CannotLowerError: If its quantizer is not affine, or has a scale for each image.
         """
         module = self.fake_quant(argument)
         if module is None:
             return None
-        if module.scale.numel() > 1:
-            msg = "has a scale for each channel of an activation; use granularity: tensor"
+        axis = module.channel_axis % len(argument.meta["shape"])
+        if module.scale.numel() > 1 and axis == 0:
+            msg = "has a scale for each image of a batch; use granularity: tensor or channel"
             raise CannotLowerError(msg)
-        return _codes(module)
+        return _codes(module, axis)
 
     def fake_quant(self, argument: Any) -> AffineFakeQuant | None:
         """Return the module of a fake-quant node; None for any other.
@@ -57,39 +78,35 @@ class Reader:
             raise CannotLowerError(msg)
         return module
 
-    def weight(self, node: fx.Node) -> tuple[Tensor, Tensor]:
-        """Return the codes of a weight, int8 of its shape, and the scales, float64 [channels].
+    def quantized_weight(self, node: fx.Node) -> QuantizedWeight:
+        """Return the weight that an operator multiplies with, in codes.
 
         Raises:
-            CannotLowerError: If it is not quantized symmetrically to at most 8 bits.
-        """
-        weight, module = self.quantized_weight(node)
-        scale = module.scale.detach().float()
-        sizes = [-1] + [1] * (weight.ndim - 1)
-        # By the float32 reciprocal, as docs/arithmetic.md has it: the codes of the simulation.
-        codes = torch.round(weight * (1 / scale).reshape(sizes)).clamp(module.qmin, module.qmax)
-        return codes.to(torch.int8), scale.double().expand(len(weight)).contiguous()
-
-    def quantized_weight(self, node: fx.Node) -> tuple[Tensor, AffineFakeQuant]:
-        """Return the weight that an operator multiplies with, and its fake-quant module.
-
-        Raises:
-            CannotLowerError: If it is not quantized symmetrically to at most 8 bits.
+            CannotLowerError: If its codes less their zero-points are not integers of 8 bits.
         """
         argument = args_of(node)[1]
         module = self.fake_quant(argument)
         if module is None:
             msg = "its weight has no fake-quant module; let a rule of the recipe quantize it"
             raise CannotLowerError(msg)
-        if module.zero_point.any() or module.qmin < -128 or module.qmax > 127:
-            codes = f"codes from {module.qmin} to {module.qmax}"
-            found = "zero-points" if module.zero_point.any() else codes
+        value = weight_of(self.graph, args_of(argument)[0]).detach()
+        axis = module.channel_axis if module.scale.numel() > 1 else 0
+        sizes = [-1 if i == axis % value.ndim else 1 for i in range(value.ndim)]
+        scale = module.scale.detach().float().reshape(sizes)
+        zero_point = module.zero_point.detach().round().clamp(module.qmin, module.qmax)
+        ends = [code - zero_point.reshape(sizes) for code in (module.qmin, module.qmax)]
+        # By the float32 reciprocal, as docs/arithmetic.md has it: the codes of the simulation.
+        codes = torch.round(value * (1 / scale)).clamp(*ends)
+        least, most = int(codes.min()), int(codes.max())
+        if module.qmax - module.qmin > 255 or least < -128 or most > 127:
+            codes_text = f"codes from {module.qmin} to {module.qmax}"
+            less = f", {least} to {most} less their zero-points" if zero_point.any() else ""
             msg = (
-                "its weight must have signed codes of at most 8 bits, got "
-                f"{found}; use scheme: symmetric and bits: 8 or fewer"
+                f"its weight must have signed codes of at most 8 bits, got {codes_text}{less}; "
+                "use scheme: symmetric and bits: 8 or fewer, or at most 7 bits"
             )
             raise CannotLowerError(msg)
-        return weight_of(self.graph, args_of(argument)[0]).detach(), module
+        return QuantizedWeight(value, codes.to(torch.int8), scale, *ends)
 
     def parameter(self, node: fx.Node, position: int) -> Tensor | None:
         """Return a parameter that an operator reads as it is, float64; None where it has none."""
@@ -119,7 +136,7 @@ class Reader:
             value = self.graph.get_submodule(str(argument.target))(value).detach()
         return value.double()
 
-    def format_or_none(self, argument: fx.Node) -> Codes | None:
+    def format_or_none(self, argument: fx.Node) -> AnyCodes | None:
         """Return the codes of a fake-quant node; None where it has none that can be lowered."""
         try:
             return self.format_of(argument)
@@ -133,17 +150,19 @@ def shape_for_one(node: fx.Node) -> tuple[int, ...]:
     return tuple(factor if size == -1 else size for size in node.meta["shape"])
 
 
-def _codes(module: AffineFakeQuant) -> Codes:
+def _codes(module: AffineFakeQuant, axis: int) -> AnyCodes:
     """Return what a fake-quant module's codes mean; 16 unsigned bits are moved to signed ones."""
     qmin, qmax = module.qmin, module.qmax
-    scale, zero_point = float(module.scale), int(module.zero_point.round().clamp(qmin, qmax))
-    if qmax > 32767:
-        qmin, qmax = qmin - _FIRST_UINT16, qmax - _FIRST_UINT16
-        zero_point -= _FIRST_UINT16
+    moved = _FIRST_UINT16 if qmax > 32767 else 0
+    zero_points = [int(z) - moved for z in module.zero_point.round().clamp(qmin, qmax)]
+    qmin, qmax = qmin - moved, qmax - moved
     if qmin >= 0 and qmax <= 255:
         dtype = "uint8"
     elif qmin >= -128 and qmax <= 127:
         dtype = "int8"
     else:
         dtype = "int16"
-    return Codes(dtype, scale, zero_point, qmin, qmax)
+    scales = tuple(module.scale.tolist())
+    if len(scales) == 1:
+        return Codes(dtype, scales[0], zero_points[0], qmin, qmax)
+    return ChannelCodes(dtype, axis, scales, tuple(zero_points), qmin, qmax)

@@ -10,8 +10,10 @@ from torch import fx
 
 from hybridquant.capture.graph import args_of
 from hybridquant.capture.vocabulary import LAYOUT_KINDS
-from hybridquant.lower.int_graph import Codes
-from hybridquant.lower.lowering import Lowering, Operand
+from hybridquant.lower.builder import Operand
+from hybridquant.lower.errors import CannotLowerError
+from hybridquant.lower.int_graph import ChannelCodes, Codes
+from hybridquant.lower.lowering import Lowering
 from hybridquant.quant_graph import reads_product
 
 # What kernels take: products of two tensors below 2^47, each below 2^31.
@@ -94,6 +96,7 @@ def product_operands(lowering: Lowering, node: fx.Node, depth: int | None = None
     """
     if depth is None:
         depth = args_of(node)[0].meta["shape"][-1]
+        _check_scales(lowering, node)
     room = (SUM_LIMIT - 1) // depth
     is_sums = [sums_of(lowering, argument) is not None for argument in args_of(node)[:2]]
     if all(is_sums):
@@ -102,6 +105,20 @@ def product_operands(lowering: Lowering, node: fx.Node, depth: int | None = None
         known = [lowering.operand(node, i).codes.magnitude for i in (0, 1) if not is_sums[i]]
         limits = [room // max(1, *known)] * 2
     return [operand_or_sums(lowering, node, i, min(limits[i], CODE_LIMIT)) for i in (0, 1)]
+
+
+def _check_scales(lowering: Lowering, node: fx.Node) -> None:
+    """Check that a matrix product does not add up over channels of several scales."""
+    for position, argument in enumerate(args_of(node)[:2]):
+        codes = lowering.format_of(argument)
+        summed = len(argument.meta["shape"]) - 1 - position
+        if isinstance(codes, ChannelCodes) and codes.axis == summed:
+            msg = (
+                f"adds up over channels of several scales in input {position}; use granularity: "
+                "tensor or head for it, or the pass reparameterize, which folds the scales into "
+                "the weights before it"
+            )
+            raise CannotLowerError(msg)
 
 
 def product_codes(x: Operand, y: Operand) -> Codes:

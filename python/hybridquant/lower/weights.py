@@ -1,64 +1,37 @@
-"""Weights and biases of products with constant weights, in integers."""
+"""Weights and biases of products with constant weights."""
 
 from __future__ import annotations
-
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, fx
 
 from hybridquant.capture.graph import args_of
-from hybridquant.lower.errors import CannotLowerError
-from hybridquant.lower.int_graph import Codes
 from hybridquant.lower.lowering import Lowering
-
-_LARGEST_BIAS = 2**30
-_INT32 = 2**31
-_INT47 = 2**47
-
-
-@dataclass(frozen=True)
-class Weights:
-    """Weights of a convolution or linear layer.
-
-    Args:
-        codes: int8 [out_channels, ...].
-        scales: Of each output channel, float64.
-        bias: Of each output channel, float64.
-    """
-
-    codes: Tensor
-    scales: Tensor
-    bias: Tensor
+from hybridquant.lower.product_constants import Weights
 
 
 def weights_of(lowering: Lowering, node: fx.Node) -> Weights:
     """Return the weights of a convolution or linear layer.
 
     Raises:
-        CannotLowerError: If its weight is not quantized symmetrically to at most 8 bits.
+        CannotLowerError: If its weight's codes are not integers of 8 bits.
     """
-    codes, scales = lowering.weight(node)
-    bias = lowering.parameter(node, 2)
-    return Weights(codes, scales, torch.zeros_like(scales) if bias is None else bias)
+    weight = lowering.quantized_weight(node)
+    scales = weight.scale.double().flatten().expand(len(weight.codes)).contiguous()
+    return Weights(weight.codes, scales, _bias(lowering, node, scales))
 
 
 def transposed_weights(lowering: Lowering, node: fx.Node) -> Weights:
     """Return the weights of a transposed convolution as those of a convolution that adds the same.
 
     Raises:
-        CannotLowerError: If its weight is not quantized symmetrically to at most 8 bits.
+        CannotLowerError: If its weight's codes are not integers of 8 bits.
     """
-    weight, module = lowering.quantized_weight(node)
-    groups, scale = args_of(node)[6], module.scale.detach().float()
-    codes = torch.round(weight * (1 / scale).reshape(1, -1, 1, 1)).clamp(module.qmin, module.qmax)
+    weight, groups = lowering.quantized_weight(node), args_of(node)[6]
     # [in, out / groups, ...] -> [out, in / groups, ...]
-    codes = codes.unflatten(0, (groups, -1)).transpose(1, 2).flatten(0, 1).flip(2, 3)
-    scales = scale.double().expand(weight.shape[1]).repeat(groups)
-    bias = lowering.parameter(node, 2)
-    bias = torch.zeros_like(scales) if bias is None else bias
-    return Weights(codes.to(torch.int8).contiguous(), scales, bias)
+    codes = weight.codes.unflatten(0, (groups, -1)).transpose(1, 2).flatten(0, 1).flip(2, 3)
+    scales = weight.scale.double().flatten().expand(weight.codes.shape[1]).repeat(groups)
+    return Weights(codes.contiguous(), scales, _bias(lowering, node, scales))
 
 
 def reads_image(lowering: Lowering, node: fx.Node) -> bool:
@@ -75,66 +48,18 @@ def image_weights(lowering: Lowering, node: fx.Node) -> Weights:
     the largest of them may become.
 
     Raises:
-        CannotLowerError: If the weight is not quantized symmetrically to at most 8 bits.
+        CannotLowerError: If the weight's codes are not integers of 8 bits.
     """
-    weight, module = lowering.quantized_weight(node)
+    weight = lowering.quantized_weight(node)
     std = torch.tensor(lowering.std, dtype=torch.float64)[:, None, None]
-    scales = module.scale.detach().double().expand(len(weight))
-    steps = scales.reshape(-1, 1, 1, 1)
-    in_range = weight.double().clamp(steps * module.qmin, steps * module.qmax)
-    codes = torch.round(in_range / std * (std.min() / steps)).clamp(module.qmin, module.qmax)
-    bias = lowering.parameter(node, 2)
-    bias = torch.zeros_like(scales) if bias is None else bias
+    steps, lowest, highest = (v.double() for v in (weight.scale, weight.lowest, weight.highest))
+    in_range = weight.value.double().clamp(steps * lowest, steps * highest)
+    codes = torch.round(in_range / std * (std.min() / steps)).clamp(lowest, highest)
+    scales = steps.flatten().expand(len(codes))
+    bias = _bias(lowering, node, scales)
     return Weights(codes.to(torch.int8), scales / std.min(), bias)
 
 
-def tap_offsets(codes: Tensor, mean: Sequence[float]) -> Tensor:
-    """Return what is in the sum of the image's bytes for each tap because their mean is not 0.
-
-    It is taken off for taps inside the image, so that the zeros around x stay zeros.
-
-    Args:
-        codes: Weights. # int8 [out_channels, channels, kernel_height, kernel_width]
-        mean: Of each channel, of pixels in 0 to 1.
-
-    Shape:
-        int32 [out_channels, kernel_height, kernel_width]
-    """
-    means = torch.tensor(mean, dtype=torch.float64)[:, None, None]
-    return torch.round((codes * (255 * means)).sum(1)).to(torch.int32)
-
-
-def bias_codes(weights: Weights, x: Codes) -> tuple[Weights, Tensor]:
-    """Return the weights, and the biases in steps of their products with ``x``, int32.
-
-    Where a bias has more than 2^30 steps, as in channels that hardly depend on their inputs, the
-    channel's weights are rounded to a scale with which it has 2^30.
-    """
-    steps = weights.bias.abs() / (weights.scales * x.scale)
-    coarser = (steps / _LARGEST_BIAS).clamp(min=1)
-    if bool((coarser > 1).any()):
-        sizes = [-1] + [1] * (weights.codes.ndim - 1)
-        codes = torch.round(weights.codes / coarser.reshape(sizes)).to(torch.int8)
-        weights = replace(weights, codes=codes, scales=weights.scales * coarser)
-    return weights, torch.round(weights.bias / (weights.scales * x.scale)).to(torch.int32)
-
-
-def check_sums(weights: Weights, bias: Tensor, x: Codes, offsets: Tensor | None = None) -> None:
-    """Check that sums stay within 32 bits; with 16-bit codes of ``x``, within 47.
-
-    Args:
-        weights: The weights.
-        bias: Codes of the bias.
-        x: Codes of what is multiplied.
-        offsets: Further numbers that are added to a channel's sum, [out_channels, ...].
-
-    Raises:
-        CannotLowerError: If they may not.
-    """
-    largest = weights.codes.long().abs().flatten(1).sum(1) * x.magnitude + bias.long().abs()
-    if offsets is not None:
-        largest = largest + offsets.long().abs().flatten(1).sum(1)
-    limit = _INT32 if x.dtype in ("uint8", "int8") else _INT47
-    if int(largest.max()) >= limit:
-        msg = f"its sums may reach {int(largest.max())}, beyond {limit}; use fewer bits"
-        raise CannotLowerError(msg)
+def _bias(lowering: Lowering, node: fx.Node, scales: Tensor) -> Tensor:
+    bias = lowering.parameter(node, 2)
+    return torch.zeros_like(scales) if bias is None else bias

@@ -174,13 +174,15 @@ TEST_P(Conv2dPerIsa, OffsetsCanStandForAZeroPoint) {
     ConvProblem problem(shape, types, 9);
     const std::int32_t zero_point = problem.args().x_zero_point;
     const std::int64_t channels = shape.in_channels / shape.groups;
+    const std::int64_t taps = shape.kernel_height * shape.kernel_width;
     std::vector<std::int32_t> offsets(problem.weights().size() / as_size(channels));
     for (std::size_t i = 0; i < problem.weights().size(); ++i) {
-      offsets[i / as_size(channels)] += zero_point * problem.weights()[i];
+      const std::int64_t row = static_cast<std::int64_t>(i) / channels;  // output and tap
+      offsets[as_size(row % taps * shape.out_channels + row / taps)] +=
+          zero_point * problem.weights()[i];
     }
     problem.set_zero_point(0);
-    Conv2dArgs args = problem.args();
-    args.tap_offset = offsets.data();
+    const Conv2dArgs args = problem.args(offsets.data());
     kernels_for(GetParam()).conv2d(args, 0, problem.rows());
     ASSERT_EQ(problem.y(), expected.y()) << shape;
   }

@@ -130,7 +130,7 @@ class ConvProblem {
   void set_zero_point(std::int32_t zero_point) { zero_point_ = zero_point; }
 
   // Of the same data; y's codes are those of its type.
-  Conv2dArgs args() {
+  Conv2dArgs args(const std::int32_t* tap_offset = nullptr) {
     const bool is_wide = types_.y == CodeType::kInt32;
     Conv2dArgs args{.y = y_.data(),
                     .scratch = scratch_.data(),
@@ -138,7 +138,7 @@ class ConvProblem {
                     .weights = weights_.data(),
                     .start = start_.data(),
                     .bias = bias_.data(),
-                    .tap_offset = nullptr,
+                    .tap_offset = tap_offset,
                     .multipliers = multipliers_.data(),
                     .y_column_stride = shape_.out_channels + 1,
                     .y_row_stride = y_row(),
@@ -156,11 +156,7 @@ class ConvProblem {
     return args;
   }
 
-  Conv2dArgs image_args() {
-    Conv2dArgs image = args();
-    image.tap_offset = tap_offset_.data();
-    return image;
-  }
+  Conv2dArgs image_args() { return args(tap_offset_.data()); }
 
  private:
   [[nodiscard]] std::int64_t taps() const { return shape_.kernel_height * shape_.kernel_width; }

@@ -147,6 +147,61 @@ const WrongField kWrong[] = {
     {"/arrays/tensors.c", nullptr, "tensor 'c': tensor 'tensors.c' must be in the file, and is"},
 };
 
+const char* const kChannels = R"({"axis":1,"scales":[0.25,0.5],"zero_points":[-4,3]})";
+
+TEST(Graph, ReadsTheScalesOfChannels) {
+  Json document = small().document();
+  document["graph"]["tensors"][2]["channels"] = Json::parse(kChannels);
+  document["graph"]["tensors"][2]["zero_point"] = -1;  // (-4 + 3) / 2, rounded down
+  const Bytes file = model_file(document);
+  const Graph graph = read_graph(TensorFile(file));
+  ASSERT_TRUE(graph.tensors[2].channels.has_value());
+  const ChannelInfo& channels = *graph.tensors[2].channels;
+  EXPECT_EQ(channels.axis, 1);
+  EXPECT_EQ(channels.scales, std::vector<double>({0.25, 0.5}));
+  EXPECT_EQ(channels.zero_points, Values({-4, 3}));
+  EXPECT_FALSE(graph.tensors[1].channels.has_value());
+}
+
+const WrongField kWrongChannels[] = {
+    {"/channels", "3", "channels must be an object, got number"},
+    {"/channels/bits", "8", "tensor 'x': channels: unknown key 'bits'"},
+    {"/channels/axis", nullptr, "tensor 'x': channels: must have the key 'axis'"},
+    {"/channels/axis", "4", "tensor 'x': channels.axis must be 0 to 3, got 4"},
+    {"/channels/axis", "0", "scales and zero_points must have 1 numbers, one a channel, got 2"},
+    {"/channels/scales", "0.5", "tensor 'x': channels.scales must be a list"},
+    {"/channels/scales", "[]", "must have 2 numbers, one a channel, got 0 and 2"},
+    {"/channels/scales", "[0.5, 0]", "tensor 'x': channels.scales must be above 0, got 0"},
+    {"/channels/scales", "[0.5, \"a\"]", "tensor 'x': channels.scales must be a number, got str"},
+    {"/channels/scales", "[0.5, 0.75]", "the tensor's scale must be the largest, 0.75"},
+    {"/channels/zero_points", "[1]", "must have 2 numbers, one a channel, got 2 and 1"},
+    {"/channels/zero_points", "[1, 128]", "channels.zero_points must be -128 to 127, got 128"},
+    {"/channels/zero_points", "[8, 9]", "and its zero_point in the middle, 8, got 0.5 and -1"},
+};
+
+TEST(Graph, NamesWhatIsWrongWithChannels) {
+  Json document = small().document();
+  document["graph"]["tensors"][2]["channels"] = Json::parse(kChannels);
+  document["graph"]["tensors"][2]["zero_point"] = -1;
+  ASSERT_EQ(error_of(model_file(document)), "nothing");
+  for (const WrongField& wrong : kWrongChannels) {
+    const std::string path = std::string("/graph/tensors/2") + wrong.path;
+    const std::string error =
+        error_of(model_file(changed(document, {path.c_str(), wrong.value, ""})));
+    EXPECT_NE(error.find(wrong.error), std::string::npos)
+        << wrong.path << ": expected " << wrong.error << ", got " << error;
+  }
+  for (const int ends : {0, 3}) {
+    Json changed_ends = small().document();
+    Json& tensor = changed_ends["graph"]["tensors"][static_cast<std::size_t>(ends)];
+    tensor["channels"] = {{"axis", 1}, {"scales", {0.5, 0.5}}};
+    tensor["channels"]["zero_points"] = {tensor["zero_point"], tensor["zero_point"]};
+    tensor["scale"] = 0.5;
+    EXPECT_NE(error_of(model_file(changed_ends)).find("must have one scale, and no channels"),
+              std::string::npos);
+  }
+}
+
 TEST(Graph, NamesWhatIsWrong) {
   const Json document = small().document();
   ASSERT_EQ(error_of(model_file(document)), "nothing");

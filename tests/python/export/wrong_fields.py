@@ -5,6 +5,16 @@ WHOLE = "be a whole number from"
 NO_FIT = "have inputs, attributes and constants that fit each other, got ones that do not: "
 PACKED_BIAS = {"key": "nodes.1.bias", "bits": 4, "shape": [2]}
 PACKED_HEAD = {"key": "nodes.8.weight", "bits": 4, "shape": [5, 40]}
+CHANNELS = "tensors[1].channels"
+
+
+def channels(**wrong):
+    """Return channels that fit tensor 1, but for what is wrong."""
+    right = {"axis": 1, "scales": [0.05, 0.01, 0.02], "zero_points": [1, 255, 128]}
+    return {**right, **wrong}
+
+
+IMAGE_CHANNELS = channels(zero_points=[1, 255, 128])
 # The place in the graph, what is put there, what the field must be, and the field if not the place.
 WRONG = [
     ("author", "me", "have known keys only, got 'author'", "graph"),
@@ -53,6 +63,48 @@ WRONG = [
     ("tensors.1.scale", -1.5, "be a finite number above 0, got -1.5"),
     ("tensors.1.scale", True, "be a finite number above 0, got True"),
     ("tensors.1.scale", 10**400, "be a finite number above 0, got '1000"),
+    ("tensors.1.channels", None, "be an object, got None"),
+    ("tensors.1.channels", {"axis": 1}, "have the key scales, got"),
+    ("tensors.1.channels", channels(axis=4), f"{WHOLE} 0 to 3, got 4", "tensors[1].channels.axis"),
+    ("tensors.1.channels", channels(bits=8), "have known keys only, got 'bits'"),
+    ("tensors.1.channels", channels(scales=3), "be a list, got 3", f"{CHANNELS}.scales"),
+    (
+        "tensors.1.channels",
+        channels(scales=[0.05]),
+        "have 3 numbers, one a channel, got 1",
+        f"{CHANNELS}.scales",
+    ),
+    (
+        "tensors.1.channels",
+        channels(axis=2),
+        "have 4 numbers, one a channel, got 3",
+        f"{CHANNELS}.scales",
+    ),
+    (
+        "tensors.1.channels",
+        channels(scales=[0.05, 0, 0.01]),
+        "be a finite number above 0, got 0",
+        f"{CHANNELS}.scales[1]",
+    ),
+    (
+        "tensors.1.channels",
+        channels(zero_points=[0, 256, 128]),
+        f"{WHOLE} 0 to 255, got 256",
+        f"{CHANNELS}.zero_points[1]",
+    ),
+    (
+        "tensors.1.channels",
+        channels(scales=[0.01, 0.02, 0.03]),
+        "be 0.03, the largest of the channels, got 0.05",
+        "tensors[1].scale",
+    ),
+    (
+        "tensors.1.channels",
+        channels(zero_points=[0, 200, 128]),
+        "be 100, in the middle of those of the channels, got 128",
+        "tensors[1].zero_point",
+    ),
+    ("tensors.0.channels", IMAGE_CHANNELS, "have one scale, and no channels, got 'image'", "input"),
     ("tensors.1.lowest", -1, f"{WHOLE} 0 to 255, got -1"),
     ("tensors.1.highest", 256, f"{WHOLE} 0 to 255, got 256"),
     ("tensors.4.zero_point", 256, f"{WHOLE} -128 to 127, got 256"),

@@ -186,7 +186,7 @@ passes: [observe]
     [
         ("all", "tensor", {"silu silu": "input 0 has no fake-quant module"}),
         ("activation", "tensor", {"linear": "its weight has no fake-quant module"}),
-        ("all", "channel", {"linear": "a scale for each channel of an activation"}),
+        ("all", "channel", {"linear": "adds up over channels of several scales"}),
     ],
 )
 def test_what_is_float_is_named(tmp_path, operand, granularity, problems):

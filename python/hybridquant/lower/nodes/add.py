@@ -8,9 +8,10 @@ import torch
 from torch import fx
 
 from hybridquant.capture.graph import args_of
+from hybridquant.lower.builder import ChannelOperand, Operand
 from hybridquant.lower.fixed_point import common_multipliers
-from hybridquant.lower.int_graph import Codes
-from hybridquant.lower.lowering import LOWERINGS, Lowering, Operand
+from hybridquant.lower.int_graph import ChannelCodes, Codes
+from hybridquant.lower.lowering import CHANNEL_LOWERINGS, LOWERINGS, Lowering
 from hybridquant.lower.sums import holds, offset_of, operand_or_sums, sums_of
 
 
@@ -29,6 +30,17 @@ def lower_add(lowering: Lowering, node: fx.Node, wanted: Codes) -> Operand:
         return lowering.requantized(node, lowering.codes_of(node, shifted), wanted)
     x = lowering.codes_of(first, replace(sums, dtype=wanted.dtype))
     return lowering.add("add_constant", node, [x], wanted, {"offset": offset_of(node, sums)})
+
+
+@CHANNEL_LOWERINGS.register("add")
+def lower_add_by_channel(
+    lowering: Lowering, node: fx.Node, wanted: ChannelCodes
+) -> ChannelOperand | None:
+    """Add the table of a tensor and a number."""
+    first, second = args_of(node)[:2]
+    if isinstance(second, fx.Node) or sums_of(lowering, first) is not None:
+        return None
+    return CHANNEL_LOWERINGS["table"](lowering, node, wanted)
 
 
 @LOWERINGS.register("sub")

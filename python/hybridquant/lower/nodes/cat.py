@@ -5,8 +5,9 @@ from __future__ import annotations
 from torch import fx
 
 from hybridquant.capture.graph import args_of
+from hybridquant.lower.builder import Operand
 from hybridquant.lower.int_graph import Codes
-from hybridquant.lower.lowering import LOWERINGS, Lowering, Operand
+from hybridquant.lower.lowering import LOWERINGS, Lowering
 
 
 @LOWERINGS.register("cat")
@@ -15,9 +16,3 @@ def lower_cat(lowering: Lowering, node: fx.Node, wanted: Codes) -> Operand:
     parts, axis = args_of(node)[0], args_of(node)[1]
     inputs = [lowering.recoded(part, wanted) for part in parts]
     return lowering.add("cat", node, inputs, wanted, {"axis": axis % len(inputs[0].shape)})
-
-
-@LOWERINGS.register("requantize")
-def lower_requantize(lowering: Lowering, node: fx.Node, wanted: Codes) -> Operand:
-    """Add a change of codes, where one quantizer reads what another made."""
-    return lowering.recoded(node, wanted)

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import fx
 
 from hybridquant.capture.graph import args_of
-from hybridquant.lower.int_graph import Codes
-from hybridquant.lower.lowering import LOWERINGS, Lowering, Operand
-from hybridquant.lower.products import add_product, factors_of, window_of
+from hybridquant.lower.builder import C, ChannelOperand, Form
+from hybridquant.lower.int_graph import ChannelCodes
+from hybridquant.lower.lowering import CHANNEL_LOWERINGS, LOWERINGS, Lowering
+from hybridquant.lower.product_constants import Weights
+from hybridquant.lower.products import add_product, channel_axis, factors_of, window_of
 from hybridquant.lower.reader import shape_for_one
-from hybridquant.lower.weights import Weights
 
 
-@LOWERINGS.register("conv2d")
-def lower_conv2d(lowering: Lowering, node: fx.Node, wanted: Codes) -> Operand:
+def lower_conv2d(lowering: Lowering, node: fx.Node, wanted: C) -> Form[C]:
     """Add a convolution with its weights, bias and one multiplier for each output channel.
 
     One that reads the image reads its bytes: the normalisation is folded into its weights.
@@ -24,8 +26,7 @@ def lower_conv2d(lowering: Lowering, node: fx.Node, wanted: Codes) -> Operand:
     return add_product(lowering, node, wanted, *factors_of(lowering, node))
 
 
-@LOWERINGS.register("conv1d")
-def lower_conv1d(lowering: Lowering, node: fx.Node, wanted: Codes) -> Operand:
+def lower_conv1d(lowering: Lowering, node: fx.Node, wanted: C) -> Form[C]:
     """Add a convolution of an image that is one row high."""
     x, weights = factors_of(lowering, node)
     images, channels, length = x.shape
@@ -42,19 +43,17 @@ def lower_conv1d(lowering: Lowering, node: fx.Node, wanted: Codes) -> Operand:
     return lowering.reshaped(node, result, own)
 
 
-@LOWERINGS.register("linear")
-def lower_linear(lowering: Lowering, node: fx.Node, wanted: Codes) -> Operand:
+def lower_linear(lowering: Lowering, node: fx.Node, wanted: C) -> Form[C]:
     """Add a linear layer with its weights, bias and one multiplier for each output channel."""
     return add_product(lowering, node, wanted, *factors_of(lowering, node))
 
 
-@LOWERINGS.register("batch_norm")
-def lower_batch_norm(lowering: Lowering, node: fx.Node, wanted: Codes) -> Operand:
+def lower_batch_norm(lowering: Lowering, node: fx.Node, wanted: C) -> Form[C]:
     """Add a depthwise convolution of single taps, for a norm that could not be folded.
 
     A channel's only weight has code 127 or -127, so that its factor is exact: it is in the scale.
     """
-    x = lowering.operand(node, 0)
+    x = lowering.operand_by_channel(node, 0, 1)
     gamma, beta, mean, variance = (lowering.parameter(node, i) for i in (1, 2, 3, 4))
     assert mean is not None
     assert variance is not None
@@ -69,3 +68,21 @@ def lower_batch_norm(lowering: Lowering, node: fx.Node, wanted: Codes) -> Operan
     weights = Weights(codes, scales, bias)
     result = add_product(lowering, node, wanted, image, weights, options, image.shape)
     return lowering.reshaped(node, result, shape_for_one(node))
+
+
+def _by_channel(lowering: Lowering, node: fx.Node, wanted: ChannelCodes) -> ChannelOperand | None:
+    """Add one of these operators, whose multiplier and bias are a channel's own."""
+    if wanted.axis != channel_axis(node):
+        return None
+    return _KINDS[node.meta["kind"]](lowering, node, wanted)
+
+
+_KINDS: dict[str, Callable[[Lowering, fx.Node, Any], Form[Any]]] = {
+    "conv2d": lower_conv2d,
+    "conv1d": lower_conv1d,
+    "linear": lower_linear,
+    "batch_norm": lower_batch_norm,
+}
+for _kind, _function in _KINDS.items():
+    LOWERINGS.register(_kind)(_function)
+    CHANNEL_LOWERINGS.register(_kind)(_by_channel)

@@ -6,11 +6,13 @@ import torch
 from torch import fx
 
 from hybridquant.capture.graph import args_of
+from hybridquant.lower.builder import Operand
 from hybridquant.lower.int_graph import Codes
-from hybridquant.lower.lowering import LOWERINGS, Lowering, Operand
-from hybridquant.lower.products import add_product, factors_of, window_of
+from hybridquant.lower.lowering import LOWERINGS, Lowering
+from hybridquant.lower.product_constants import Weights
+from hybridquant.lower.products import add_product, check_scales, window_of
 from hybridquant.lower.reader import shape_for_one
-from hybridquant.lower.weights import Weights
+from hybridquant.lower.weights import weights_of
 
 
 @LOWERINGS.register("conv3d")
@@ -19,7 +21,8 @@ def lower_conv3d(lowering: Lowering, node: fx.Node, wanted: Codes) -> Operand:
 
     Cost: a copy of the input for each entry of the window in depth, none where that has one.
     """
-    x, weights = factors_of(lowering, node)
+    check_scales(lowering, node)
+    x, weights = lowering.operand(node, 0), weights_of(lowering, node)
     volumes, channels, depth, height, width = shape_for_one(node)
     x = _under_window(lowering, node, x, weights.codes.shape[2], depth)
     flat = Weights(weights.codes.flatten(1, 2), weights.scales, weights.bias)

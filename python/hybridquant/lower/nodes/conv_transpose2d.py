@@ -5,9 +5,10 @@ from __future__ import annotations
 from torch import fx
 
 from hybridquant.capture.graph import args_of
+from hybridquant.lower.builder import Operand
 from hybridquant.lower.int_graph import Codes
-from hybridquant.lower.lowering import LOWERINGS, Lowering, Operand
-from hybridquant.lower.products import add_product
+from hybridquant.lower.lowering import LOWERINGS, Lowering
+from hybridquant.lower.products import add_product, check_scales
 from hybridquant.lower.reader import shape_for_one
 from hybridquant.lower.weights import transposed_weights
 
@@ -18,6 +19,7 @@ def lower_conv_transpose2d(lowering: Lowering, node: fx.Node, wanted: Codes) -> 
 
     Cost: that of a convolution at the output's size; the zeros are multiplied too.
     """
+    check_scales(lowering, node)
     x, weights = lowering.operand(node, 0), transposed_weights(lowering, node)
     stride, padding, more, groups, dilation = args_of(node)[3:8]
     low, high = [], []

@@ -6,9 +6,10 @@ from dataclasses import replace
 
 from torch import fx
 
+from hybridquant.lower.builder import Operand
 from hybridquant.lower.float_operators import FloatFunction, region_of
 from hybridquant.lower.int_graph import Codes
-from hybridquant.lower.lowering import LOWERINGS, Lowering, Operand
+from hybridquant.lower.lowering import LOWERINGS, Lowering
 from hybridquant.lower.sums import sums_of
 
 

@@ -6,10 +6,11 @@ import torch
 from torch import fx
 
 from hybridquant.capture.graph import args_of
+from hybridquant.lower.builder import Operand
 from hybridquant.lower.errors import CannotLowerError
 from hybridquant.lower.fixed_point import common_multipliers, l2_epsilon
 from hybridquant.lower.int_graph import Codes
-from hybridquant.lower.lowering import LOWERINGS, Lowering, Operand
+from hybridquant.lower.lowering import LOWERINGS, Lowering
 from hybridquant.lower.patterns import find_l2_norm
 
 # A normalised code has 20 fraction bits.

@@ -8,10 +8,11 @@ from dataclasses import replace
 from torch import fx
 
 from hybridquant.capture.graph import args_of
+from hybridquant.lower.builder import ChannelOperand, Operand
 from hybridquant.lower.errors import CannotLowerError
 from hybridquant.lower.fixed_point import check_requantized, multiplier
-from hybridquant.lower.int_graph import Codes
-from hybridquant.lower.lowering import LOWERINGS, Lowering, Operand
+from hybridquant.lower.int_graph import ChannelCodes, Codes
+from hybridquant.lower.lowering import CHANNEL_LOWERINGS, LOWERINGS, Lowering
 from hybridquant.lower.patterns import find_l2_norm
 from hybridquant.lower.sums import (
     CODE_LIMIT,
@@ -68,6 +69,17 @@ def lower_mul(lowering: Lowering, node: fx.Node, wanted: Codes) -> Operand:
     m, shift = multiplier(x.codes.scale * y.codes.scale / wanted.scale)
     check_requantized(largest, m, shift)
     return lowering.add("mul", node, [x, y], wanted, {"m": m, "shift": shift})
+
+
+@CHANNEL_LOWERINGS.register("mul")
+def lower_mul_by_channel(
+    lowering: Lowering, node: fx.Node, wanted: ChannelCodes
+) -> ChannelOperand | None:
+    """Add the table of a tensor and a number."""
+    first, second = args_of(node)[:2]
+    if isinstance(second, fx.Node) or sums_of(lowering, first) is not None:
+        return None
+    return CHANNEL_LOWERINGS["table"](lowering, node, wanted)
 
 
 @LOWERINGS.register("div")

@@ -8,9 +8,10 @@ from typing import Any
 from torch import fx
 
 from hybridquant.capture.graph import args_of
+from hybridquant.lower.builder import Operand
 from hybridquant.lower.fixed_point import check_requantized, multiplier
 from hybridquant.lower.int_graph import Codes
-from hybridquant.lower.lowering import LOWERINGS, Lowering, Operand
+from hybridquant.lower.lowering import LOWERINGS, Lowering
 
 
 @LOWERINGS.register("mean")

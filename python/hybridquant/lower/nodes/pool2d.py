@@ -9,10 +9,11 @@ import torch
 from torch import Tensor, fx
 
 from hybridquant.capture.graph import args_of
+from hybridquant.lower.builder import Operand
 from hybridquant.lower.errors import CannotLowerError
 from hybridquant.lower.fixed_point import multipliers
 from hybridquant.lower.int_graph import Codes
-from hybridquant.lower.lowering import LOWERINGS, Lowering, Operand
+from hybridquant.lower.lowering import LOWERINGS, Lowering
 
 
 @LOWERINGS.register("avg_pool2d")

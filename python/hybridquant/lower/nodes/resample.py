@@ -9,9 +9,10 @@ import torch
 from torch import Tensor, fx
 
 from hybridquant.capture.graph import args_of
+from hybridquant.lower.builder import Operand
 from hybridquant.lower.fixed_point import check_requantized, multiplier
 from hybridquant.lower.int_graph import Codes
-from hybridquant.lower.lowering import LOWERINGS, Lowering, Operand
+from hybridquant.lower.lowering import LOWERINGS, Lowering
 from hybridquant.lower.sums import SUM_LIMIT, narrowed, product_codes
 
 _ONE = 2**11

@@ -6,9 +6,10 @@ import torch
 from torch import Tensor, fx
 
 from hybridquant.capture.graph import args_of
+from hybridquant.lower.builder import Operand
 from hybridquant.lower.fixed_point import multiplier
 from hybridquant.lower.int_graph import Codes
-from hybridquant.lower.lowering import LOWERINGS, Lowering, Operand
+from hybridquant.lower.lowering import LOWERINGS, Lowering
 from hybridquant.lower.places import selected
 from hybridquant.lower.reader import shape_for_one
 

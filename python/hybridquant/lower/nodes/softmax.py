@@ -8,10 +8,11 @@ import torch
 from torch import fx
 
 from hybridquant.capture.graph import args_of
+from hybridquant.lower.builder import Operand
 from hybridquant.lower.errors import CannotLowerError
 from hybridquant.lower.fixed_point import common_multipliers, multiplier, softmax_table
 from hybridquant.lower.int_graph import Codes
-from hybridquant.lower.lowering import LOWERINGS, Lowering, Operand
+from hybridquant.lower.lowering import LOWERINGS, Lowering
 
 # The sum of a row of exponentials, at most 2^16 each, fits 32 bits.
 _LARGEST_ROW = 2**16

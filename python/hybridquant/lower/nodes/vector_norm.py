@@ -8,6 +8,7 @@ import torch
 from torch import fx
 
 from hybridquant.capture.graph import args_of
+from hybridquant.lower.builder import Operand
 from hybridquant.lower.errors import CannotLowerError
 from hybridquant.lower.fixed_point import (
     check_requantized,
@@ -16,7 +17,7 @@ from hybridquant.lower.fixed_point import (
     multiplier,
 )
 from hybridquant.lower.int_graph import Codes
-from hybridquant.lower.lowering import LOWERINGS, Lowering, Operand
+from hybridquant.lower.lowering import LOWERINGS, Lowering
 from hybridquant.lower.reader import shape_for_one
 from hybridquant.lower.sums import product_codes
 
