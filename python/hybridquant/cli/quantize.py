@@ -13,8 +13,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from hybridquant.cli import COMMANDS, Say
+from hybridquant.analysis import fallback_data
+from hybridquant.cli import COMMANDS, CheckFailedError, Say
 from hybridquant.cli.arguments import add_model, add_run, path, positive_int, set_threads
+from hybridquant.cli.fallback import add_max_drop, analyze_and_search, missed
 from hybridquant.cli.integers import add_integer, integer_metrics, lower_for
 from hybridquant.cli.subject import (
     describe_float,
@@ -69,10 +71,16 @@ class QuantizeCommand:
         )
         parser.add_argument("--out", required=True, type=path, metavar="DIR", help="output folder")
         add_integer(parser)
+        add_max_drop(parser)
         add_run(parser)
 
     def run(self, args: argparse.Namespace, say: Say) -> tuple[str, Any]:
-        """Return the table of figures and the content of metrics.json."""
+        """Return the table of figures and the content of metrics.json.
+
+        Raises:
+            CheckFailedError: If --max-drop is not kept with everything raised; the files are
+                written all the same.
+        """
         recipe = load_recipe(args.recipe)
         set_threads(args.threads)
         torch.manual_seed(args.seed)
@@ -83,7 +91,12 @@ class QuantizeCommand:
             measure = _Measure(args, model, test or calib)
             say(describe_float(model, measure.original, test))
             start = time.perf_counter()
-            graph = quantize(model.module, calib, recipe, batch_size=args.batch_size)
+            if args.max_drop is None:
+                fallback = None
+                graph = quantize(model.module, calib, recipe, batch_size=args.batch_size)
+            else:
+                fallback = analyze_and_search(args, model, calib, recipe, test, say)
+                recipe, graph = fallback.recipe, fallback.graph
             seconds = time.perf_counter() - start
             example = next(iter(calib.batches(2)))[0]
             about = describe_model(model, recipe)
@@ -96,6 +109,7 @@ class QuantizeCommand:
                 **_job(args, model, recipe, calib, test),
                 **measure.figures(graph, integer),
                 **integer_metrics(integer, float_operators),
+                "max_drop": fallback_data(fallback) if fallback else None,
                 "model_bytes": packed_bytes(graph),
                 "float_bytes": float_bytes(model.module),
                 "coverage": asdict(coverage(graph)),
@@ -104,7 +118,10 @@ class QuantizeCommand:
             out.write_text(RECIPE_FILE, recipe_to_yaml(recipe))
             out.write_json(METRICS_FILE, metrics)
             written = [args.out / name for name in FILES if (out.staging / name).exists()]
-        return summary(metrics, written), metrics
+        text = summary(metrics, written)
+        if fallback and not fallback.is_reached:
+            raise CheckFailedError(missed("quantize", fallback), text, metrics)
+        return text, metrics
 
 
 def _job(
