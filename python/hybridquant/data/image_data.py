@@ -84,7 +84,7 @@ class ImageData:
         for position in range(len(self)):
             item = self._read(position)
             content = item if isinstance(item, bytes) else item.tobytes()
-            digest.update(struct.pack("<qQ", self._label(position), len(content)))
+            digest.update(struct.pack("<qQ", self.label(position), len(content)))
             digest.update(content)
         return digest.hexdigest()
 
@@ -126,13 +126,34 @@ class ImageData:
         _check_batch_size("byte_batches", batch_size)
         return self._batches(batch_size, self._bytes)
 
+    def photograph(self, position: int) -> Image.Image:
+        """Return an image as it is in the source, decoded, before the model's transform.
+
+        Raises:
+            ValueError: If it cannot be decoded, or comes preprocessed; the text names it.
+            OSError: If it cannot be read.
+        """
+        item = self._read(position)
+        if not isinstance(item, bytes) and item.dtype != np.uint8:
+            msg = (
+                "ImageData.photograph: image must be a photograph or uint8 pixels, got "
+                f"preprocessed floats in {self._place(position)}"
+            )
+            raise ValueError(msg)
+        image: Image.Image = self._whole(lambda: _decoded(item), position)
+        return image
+
+    def label(self, position: int) -> int:
+        """Return the class index of an image, -1 where images have none."""
+        return -1 if self._labels is None else self._labels[position]
+
     def _batches(
         self, batch_size: int, image: Callable[[int], Tensor]
     ) -> Iterator[tuple[Tensor, Tensor]]:
         for start in range(0, len(self), batch_size):
             positions = range(start, min(start + batch_size, len(self)))
             images = [image(position) for position in positions]
-            yield torch.stack(images), torch.tensor([self._label(i) for i in positions])
+            yield torch.stack(images), torch.tensor([self.label(i) for i in positions])
 
     def _image(self, position: int) -> Tensor:
         item = self._read(position)
@@ -168,8 +189,12 @@ class ImageData:
         return torch.from_numpy(item.copy())
 
     def _pixels(self, item: Item, position: int) -> Tensor:
+        image: Tensor = self._whole(lambda: self._transform(_decoded(item)), position)
+        return image
+
+    def _whole(self, decode: Callable[[], Any], position: int) -> Any:
         try:
-            image: Tensor = self._transform(_decoded(item))
+            return decode()
         except _DECODE_ERRORS as error:
             # The first kind has the address of a buffer in its text.
             is_unknown = isinstance(error, UnidentifiedImageError)
@@ -179,7 +204,6 @@ class ImageData:
                 f"{self._place(position)} ({reason}); replace or remove it"
             )
             raise ValueError(msg) from error
-        return image
 
     def _read(self, position: int) -> Item:
         try:
@@ -188,9 +212,6 @@ class ImageData:
             reason = error.strerror or error
             msg = f"ImageData: image must be readable, got {self._place(position)} ({reason})"
             raise OSError(msg) from error
-
-    def _label(self, position: int) -> int:
-        return -1 if self._labels is None else self._labels[position]
 
     def _place(self, position: int) -> str:
         return f"{self._source.names[position]} of {self._description}"
