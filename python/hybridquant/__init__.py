@@ -22,6 +22,7 @@ with one_sentence_under_python_m():
     from hybridquant.quant_graph import QuantEdge, QuantGraph, prepare
     from hybridquant.recipe import Recipe, list_recipes, load_recipe
     from hybridquant.report import Fidelity, Predictions, fidelity, format_table, predict
+    from hybridquant.training import Learning, distillation_loss, enable_learning
     from hybridquant.types import Edge, QuantSpec
 
 __version__ = version("hybridquant")
@@ -37,6 +38,7 @@ __all__ = [
     "ImageData",
     "IntegerModel",
     "IntegerModule",
+    "Learning",
     "LoadedModel",
     "Predictions",
     "QuantEdge",
@@ -49,6 +51,8 @@ __all__ = [
     "compare",
     "default_model_name",
     "dequantize_affine",
+    "distillation_loss",
+    "enable_learning",
     "fake_quant_affine",
     "fidelity",
     "format_table",
