@@ -1,5 +1,8 @@
 """Small things that many tests need."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -7,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 DATA = Path(__file__).parents[1] / "data"
+TORCHRUN = ("torch.distributed.run", "--nproc-per-node=2", "--standalone")
 
 
 class TinyHybrid(nn.Module):
@@ -44,3 +48,23 @@ def images() -> Tensor:
 def photographs() -> Path:
     """Return the folder with the labelled sample."""
     return DATA
+
+
+@pytest.fixture
+def run_python():
+    """Return a function that runs a program and returns what it printed, or fails with its text."""
+
+    def run(*arguments, is_parallel=False):
+        options = ["-m", *TORCHRUN] if is_parallel else []
+        environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+        done = subprocess.run(
+            [sys.executable, *options, *map(str, arguments)],
+            capture_output=True,
+            text=True,
+            env=environment,
+            timeout=600,
+        )
+        assert done.returncode == 0, done.stderr[-4000:]
+        return done.stdout
+
+    return run

@@ -8,12 +8,17 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, nullcontext
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Protocol
 
 from hybridquant.capture import CaptureError
+from hybridquant.distributed import ALONE, Processes, is_under_torchrun, join_processes
 from hybridquant.registry import Registry
 
 EXIT_FAILED = 1
@@ -49,7 +54,12 @@ class CheckFailedError(Exception):
 
 
 class Command(Protocol):
-    """A sub-command."""
+    """A sub-command.
+
+    One whose class says ``is_shared = True`` may be run by several processes at once, that torchrun
+    started: ``args.processes`` are they, and all but the first have a temporary folder as
+    ``args.out``. Any other command is run by the first alone.
+    """
 
     help: str
 
@@ -81,8 +91,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: Arguments without the program's name; ``sys.argv[1:]`` by default.
     """
     args = _parser().parse_args(argv)
+    is_shared = getattr(args.command, "is_shared", False)
+    if is_under_torchrun() and not is_shared and os.environ["RANK"] != "0":
+        return 0
     try:
-        _show(args, *args.command.run(args, _be_silent if args.json else _print))
+        with _join(args) if is_shared else nullcontext():
+            is_quiet = args.json or not _is_first(args)
+            _show(args, *args.command.run(args, _be_silent if is_quiet else _print))
     except CheckFailedError as failure:
         _show(args, failure.text, failure.data)
         _complain(str(failure), args)
@@ -121,8 +136,23 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+@contextmanager
+def _join(args: argparse.Namespace) -> Iterator[None]:
+    """Set ``args.processes``, and a temporary ``args.out`` in all but the first of them."""
+    with join_processes() as args.processes, ExitStack() as stack:
+        if hasattr(args, "out") and not args.processes.is_first:
+            args.out = Path(stack.enter_context(TemporaryDirectory()))
+        yield
+
+
+def _is_first(args: argparse.Namespace) -> bool:
+    processes: Processes = getattr(args, "processes", ALONE)
+    return processes.is_first
+
+
 def _show(args: argparse.Namespace, text: str, data: Any) -> None:
-    _print(json.dumps(data, indent=2, allow_nan=False) if args.json else text)
+    if _is_first(args):
+        _print(json.dumps(data, indent=2, allow_nan=False) if args.json else text)
 
 
 def _print(text: str) -> None:

@@ -18,6 +18,7 @@ from hybridquant.report import format_table, predict, versions
 class EvaluateCommand:
     """Measure the accuracy of a model."""
 
+    is_shared = True
     help = "measure the top-1 accuracy of a model or of an exported file"
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
@@ -37,7 +38,7 @@ class EvaluateCommand:
         model = load_file(file) if file else load_subject(args)
         data = labelled(args.data, model, args.images, args.seed)
         run = model.module if isinstance(model, LoadedModel) else model.run
-        result = predict(run, data, batch_size=args.batch_size)
+        result = predict(run, data, batch_size=args.batch_size, processes=args.processes)
         low, high = result.top1_interval()
         figures = {
             "model": model.name,

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from hybridquant.analysis import fallback_data
+from hybridquant.calibration import Calibration
 from hybridquant.cli import COMMANDS, CheckFailedError, Say
 from hybridquant.cli.arguments import add_model, add_run, path, positive_int, set_threads
 from hybridquant.cli.fallback import add_max_drop, analyze_and_search, missed
@@ -51,6 +52,7 @@ FILES = (MODEL_FILE, INTEGER_FILE, SCRIPT_FILE, RECIPE_FILE, METRICS_FILE)
 class QuantizeCommand:
     """Quantize a model and write it with its figures."""
 
+    is_shared = True
     help = "quantize a model, compare it with its float original, write the files"
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
@@ -88,12 +90,13 @@ class QuantizeCommand:
             model = load_subject(args)
             calib = load_data(args.calib, model.data_config, num_images=args.images, seed=args.seed)
             test = labelled(args.eval, model) if args.eval else None
-            measure = _Measure(args, model, test or calib)
+            measure = Measure(args, model, test or calib)
+            images = Calibration(calib, args.batch_size, args.processes)
             say(describe_float(model, measure.original, test))
             start = time.perf_counter()
             if args.max_drop is None:
                 fallback = None
-                graph = quantize(model.module, calib, recipe, batch_size=args.batch_size)
+                graph = quantize(model.module, images, recipe)
             else:
                 fallback = analyze_and_search(args, model, calib, recipe, test, say)
                 recipe, graph = fallback.recipe, fallback.graph
@@ -106,7 +109,7 @@ class QuantizeCommand:
                 integer.save(out.staging / INTEGER_FILE)
                 integer.save_torchscript(out.staging / SCRIPT_FILE, about)
             metrics = {
-                **_job(args, model, recipe, calib, test),
+                **describe_job(args, model, recipe, calib, test),
                 **measure.figures(graph, integer),
                 **integer_metrics(integer, float_operators),
                 "max_drop": fallback_data(fallback) if fallback else None,
@@ -124,7 +127,7 @@ class QuantizeCommand:
         return text, metrics
 
 
-def _job(
+def describe_job(
     args: argparse.Namespace,
     model: LoadedModel,
     recipe: Recipe,
@@ -148,17 +151,20 @@ def _job(
     }
 
 
-class _Measure:
+class Measure:
     """Runs models over the images that figures are measured on."""
 
     def __init__(self, args: argparse.Namespace, model: LoadedModel, shown: ImageData) -> None:
         self.shown, self.batch_size = shown, args.batch_size
+        self.processes = args.processes
         self.is_labelled = args.eval is not None
         self.original = self.run(model.module, "evaluate float32")
 
     def run(self, model: Callable[[Tensor], Any], what: str) -> Predictions:
         """Return what ``model`` says about the images."""
-        return predict(model, self.shown, batch_size=self.batch_size, what=what)
+        return predict(
+            model, self.shown, batch_size=self.batch_size, what=what, processes=self.processes
+        )
 
     def figures(self, graph: QuantGraph, integer: IntegerModel | None) -> dict[str, Any]:
         """Return how good both models are beside the original; null where there is none."""
