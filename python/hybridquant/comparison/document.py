@@ -96,11 +96,11 @@ def _less(value: float | None, original: float | None) -> float | None:
 def _add_bars(page: Page, rows: Sequence[Row], value: Value, title: str) -> None:
     groups = [FLOAT, *recipes_of(rows)] if title == "top-1" else recipes_of(rows)
     series = {
-        model: [
-            next(value(row) for row in rows if (row.model, row.recipe) == (model, name))
+        f"x{ratio:g}": [
+            next(value(row) for row in rows if (row.ratio, row.recipe) == (ratio, name))
             for name in groups
         ]
-        for model in dict.fromkeys(row.model for row in rows)
+        for ratio in dict.fromkeys(row.ratio for row in rows)
     }
     plot = bar_plot(groups, series, Axis(f"{title}, %", low=0, high=109), f"{title} by recipe")
     each = ", a bar for each ratio of outliers" if len(series) > 1 else ""

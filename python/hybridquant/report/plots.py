@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _MISSING = "no value"
+_LEGEND_LETTERS = 95  # on a line, of which a legend's mark takes about six
 # Where a label may stand: to the right of its point or not, and by how many pixels higher.
 _AROUND = tuple((right, up) for up in (0, 8, -8, 16, -16) for right in (True, False))
 
@@ -163,8 +164,8 @@ def heat_map(
     def draw(axes: Axes) -> None:
         cells = [[_number(number) for number in row] for row in values]
         mesh = axes.pcolormesh(cells, cmap="viridis", edgecolors="none")
+        axes.set_title(shown_text(label), loc="left", fontsize=10)
         bar = axes.figure.colorbar(mesh, ax=axes, shrink=0.8)
-        bar.set_label(shown_text(label), fontsize=8)
         bar.outline.set_visible(False)
         for i, row in enumerate(values):
             for j, number in enumerate(row):
@@ -225,8 +226,8 @@ def range_strip(
 
 
 def _legend(axes: Axes, entries: int) -> None:
-    columns = min(entries, 3)
     handles, names = axes.get_legend_handles_labels()
+    columns = max(1, min(entries, 5, _LEGEND_LETTERS // (6 + max(map(len, names), default=0))))
     # matplotlib fills columns; people read rows.
     order = [i for column in range(columns) for i in range(column, entries, columns)]
     axes.legend(
