@@ -135,7 +135,8 @@ class Trainable:
         for node in self._graph.graph.find_nodes(op="call_module"):
             module = self._module(node)
             is_own = node.target in self._activations and members.issuperset(node.users)
-            if is_own and module.enabled and isinstance(module, AffineFakeQuant):
+            # Quantizers that are made from this one may tie their scales together.
+            if is_own and module.enabled and type(module) is AffineFakeQuant:
                 scale = module.scale.detach()
                 self.scales[str(node.target)] = ScaleLeaf(scale, self._unit_of(scale))
 
