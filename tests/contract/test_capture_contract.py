@@ -19,6 +19,9 @@ from PIL import Image
 from torch import Tensor, nn
 
 from hybridquant.capture import FloatGraph, capture, find_bridges
+from hybridquant.capture.blocks import WEIGHTED_KINDS
+from hybridquant.layerwise.block_units import block_units
+from hybridquant.layerwise.units import in_order
 
 HERE = Path(__file__).parent
 PHOTOGRAPHS = HERE.parent / "data" / "imagenette_val.tar"
@@ -161,6 +164,17 @@ def test_parameters_keep_their_names(case):
     made = {name for name in ours if name.rpartition(".")[2] == "bias"}
     made |= {name for name in ours if "constant_" in name or "weight_" in name}
     assert ours - made <= set(case.model.state_dict())
+
+
+def test_units_hold_every_operator_once(case):
+    units = block_units(case.graph)
+    members = [node for unit in units for node in unit.nodes]
+    nodes = [node for node in case.graph.graph.nodes if node.op == "call_function"]
+    assert members == nodes
+    assert in_order(case.graph, units) == units
+    # No unit is most of the model.
+    products = [sum(n.meta["kind"] in WEIGHTED_KINDS for n in unit.nodes) for unit in units]
+    assert max(products) <= max(8, 0.25 * sum(products))
 
 
 def mobilevit(qkv: str) -> list[tuple[str, tuple[str, ...]]]:
