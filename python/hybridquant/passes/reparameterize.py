@@ -34,8 +34,8 @@ def reparameterize(
     The recipe's observer chooses a scale s and a zero-point z for each channel. The tensor is then
     read with their means S and Z, and ``r = s / S`` and ``b = S (Z - z)`` move into the model,
     which computes the same: ``gamma / r`` and ``beta / r - b`` in the norm, ``w r`` and
-    ``bias + w r b`` in the layers that read it. A norm is left as it is where something else than a linear layer or
-    an unpadded convolution reads it, or its input there is in float.
+    ``bias + w r b`` in the layers that read it. A norm is left as it is where something else than a
+    linear layer or an unpadded convolution reads it, or its input there is in float.
 
     It sets the ranges of what it changed, activations and weights; ``observe`` behind it would set
     them anew from what is seen.
