@@ -107,7 +107,8 @@ def reconstruct(
 
     Raises:
         ValueError: If an option is not as above, or the graph is not calibrated.
-        NotImplementedError: If ``adaround`` meets weights whose grid is not affine.
+        NotImplementedError: If ``adaround`` meets weights whose grid is not affine, or several
+            processes calibrate together: each would learn something else.
 
     Source:
         AdaRound, arXiv:2004.10568; BRECQ, arXiv:2102.05426; QDrop, arXiv:2203.05740; straight-
@@ -119,6 +120,9 @@ def reconstruct(
     _check_choices({**options, "loss": loss, "normalize": normalize})
     schedule = Schedule(steps, batch, lr, scale_lr, bias_lr, drop, exponent, regularizer, normalize)
     _check_schedule(schedule)
+    if calibration.processes.count > 1:
+        msg = f"reconstruct: processes must be 1, got {calibration.processes.count}"
+        raise NotImplementedError(msg)
     products = products_of(graph)
     chosen = block_units(graph) if units == "block" else [unit_of([p.node]) for p in products]
     first = calibration.first()

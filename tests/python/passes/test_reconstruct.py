@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from hybridquant.calibration import Calibration
 from hybridquant.capture import capture
 from hybridquant.data import DataConfig
+from hybridquant.distributed import Processes
 from hybridquant.layerwise import products_of, reconstruction
 from hybridquant.passes import PASSES
 from hybridquant.pipeline import to_integer
@@ -211,3 +212,21 @@ def test_wrong_options(
     graph = calibrated(tiny_model, images)
     with pytest.raises(ValueError, match=text):
         PASSES["reconstruct"](graph, Calibration(images), **options)
+
+
+def test_several_processes_are_refused(tiny_model: nn.Module, images: Tensor) -> None:
+    graph = calibrated(tiny_model, images)
+    with pytest.raises(NotImplementedError, match="processes must be 1, got 2"):
+        PASSES["reconstruct"](graph, Calibration(images, 2, Processes(1, 2)))
+
+
+def test_adaround_needs_an_affine_grid(tiny_model: nn.Module, images: Tensor) -> None:
+    def resolve(edges: Sequence[Edge]) -> list[QuantSpec | None]:
+        weight = QuantSpec(bits=4, scheme="symmetric", granularity="channel", quantizer="pot")
+        return [weight if edge.operand == "weight" else None for edge in edges]
+
+    graph = prepare(capture(tiny_model, images), resolve)
+    PASSES["observe"](graph, Calibration(images))
+    with pytest.raises(NotImplementedError, match="affine grid, got PotFakeQuant at stem"):
+        PASSES["reconstruct"](graph, Calibration(images))
+    PASSES["reconstruct"](graph, Calibration(images), **{**FAST, "rounding": "ste", "lr": 0.01})
