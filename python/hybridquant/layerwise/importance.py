@@ -10,9 +10,9 @@ from torch import Tensor, fx
 from torch.nn import functional as F
 
 from hybridquant.calibration import Calibration
-from hybridquant.capture.graph import weight_of
+from hybridquant.layerwise.graph_run import GraphRun
 from hybridquant.layerwise.sweep import Visit
-from hybridquant.layerwise.trial import images_in, narrow_images
+from hybridquant.layerwise.trial import elements_of, images_in, narrow_images
 from hybridquant.layerwise.units import Unit, readers_of
 from hybridquant.quant_graph import QuantGraph
 
@@ -135,11 +135,11 @@ class Importance:
 
     def _next(self, unit: Unit, images: int) -> list[Unit]:
         """Return ``unit`` and those to come that fit beside it; alone if the rest will differ."""
-        taken, held = [unit], sum(map(_elements, (*unit.nodes, *self._known)))
+        taken, held = [unit], sum(map(elements_of, (*unit.nodes, *self._known)))
         for other in self._pending if self._source != "quant_chain" else ():
             if other is unit or other.nodes[0] in self._known:
                 continue
-            held += sum(map(_elements, other.nodes))
+            held += sum(map(elements_of, other.nodes))
             if 4 * held * images > self._memory * _GIB:
                 break
             taken.append(other)
@@ -205,8 +205,8 @@ def _gradients(
 ) -> dict[fx.Node, Tensor]:
     """Return the gradient of the loss, summed over images, at the results of ``nodes``."""
     with torch.no_grad():
-        reference = _Run(graph, (), (), {}).run(x)
-    run = _Run(graph, nodes, quantized, shifts or {})
+        reference = GraphRun(graph, (), (), {}).run(x)
+    run = GraphRun(graph, nodes, quantized, shifts or {})
     with torch.enable_grad():
         logits = run.run(x.clone().requires_grad_())
         values = [run.values[node] for node in nodes]
@@ -218,55 +218,6 @@ def _gradients(
         node: torch.zeros_like(value, requires_grad=False) if gradient is None else gradient
         for node, value, gradient in zip(nodes, values, gradients, strict=True)
     }
-
-
-class _Run(fx.Interpreter):
-    """Runs a QuantGraph in the dtype of its input, quantizing what some operators read.
-
-    Args:
-        graph: The graph.
-        wanted: Operators whose results are kept in ``values``.
-        quantized: Operators whose operands are quantized; the others read floats, and the
-            original parameters.
-        shifts: Is added to the results of these operators.
-    """
-
-    def __init__(
-        self,
-        graph: QuantGraph,
-        wanted: Collection[fx.Node],
-        quantized: Collection[fx.Node],
-        shifts: Mapping[fx.Node, float],
-    ) -> None:
-        super().__init__(graph)
-        self._graph, self._wanted = graph, frozenset(wanted)
-        self._quantized, self._shifts = frozenset(quantized), shifts
-        self.values: dict[fx.Node, Tensor] = {}
-        self._dtype = torch.float32
-
-    def run(self, x: Tensor) -> Tensor:  # type: ignore[override]
-        """Return all that the model returns, side by side, [batch, logits]."""
-        self._dtype = x.dtype
-        logits: Tensor = super().run(x)
-        return logits
-
-    def run_node(self, node: fx.Node) -> Any:
-        """Compute one node."""
-        if node.op == "output":
-            return torch.cat([self.env[each].flatten(1) for each in node.all_input_nodes], -1)
-        if node.op == "get_attr":
-            is_on = any(reader in self._quantized for reader in readers_of(node))
-            source = weight_of(self._graph, node) if is_on else self._graph.original(node)
-            return source.detach().to(self._dtype) if source.is_floating_point() else source
-        if node.op == "call_module":
-            is_on = any(reader in self._quantized for reader in readers_of(node))
-            return super().run_node(node) if is_on else self.env[node.all_input_nodes[0]]
-        value = super().run_node(node)
-        if node in self._shifts:
-            value = value + self._shifts[node]
-        if node in self._wanted:
-            self.values[node] = value
-        return value
 
 
 class _Noise:
@@ -313,11 +264,5 @@ def _images_at_once(graph: QuantGraph, memory: float, source: Source) -> int:
     """Return how many images are run forward and back together: all values of a run are kept."""
     nodes = [node for node in graph.graph.nodes if node.op in ("call_function", "placeholder")]
     # A value, its gradient, and what an operator keeps for its way back.
-    bytes_each = (8 if source == "perturb" else 4) * 3 * sum(map(_elements, nodes))
+    bytes_each = (8 if source == "perturb" else 4) * 3 * sum(map(elements_of, nodes))
     return max(1, min(_LARGEST_RUN, int(memory * _GIB / bytes_each)))
-
-
-def _elements(node: fx.Node) -> int:
-    """Return the number of elements of an operator's value for one image."""
-    shape = torch.Size(node.meta["batch_factor"] if n == -1 else n for n in node.meta["shape"])
-    return shape.numel()

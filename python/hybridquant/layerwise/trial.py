@@ -123,9 +123,14 @@ class Trial:
 
 
 def trial_of(
-    visit: Visit, operator: Multiplication, metric: Metric, importance: Importance, is_float: bool
+    visit: Visit,
+    operator: Multiplication,
+    metric: Metric,
+    importance: Importance,
+    is_float: bool,
+    values: int | None = None,
 ) -> Trial:
-    """Return an operator of a visited unit with all images of the sweep.
+    """Return an operator of a visited unit with the images of the sweep.
 
     Args:
         visit: Where the sweep has stopped.
@@ -135,15 +140,21 @@ def trial_of(
             along the axis that the result has them on, or one for all of them.
         is_float: Whether the operator reads what it would in float; else what the operators before
             leave it, quantized as they are by now.
+        values: Every second image, or every third and so on, is taken where the results of all
+            would be more values than this; all if None.
     """
+    total = sum(images_in(batch) for batch in visit.batches)
+    an_image = elements_of(operator.node)
+    stride = 1 if values is None else -(-total // max(1, min(total, values // an_image)))
     chunks: list[_Chunk] = []
+    start = 0
     for batch in visit.batches:
-        values = batch.floats if is_float else batch.values
-        operands = tuple(_raw(visit.graph, operator.node.args[i], values) for i in (0, 1))
+        read = batch.floats if is_float else batch.values
+        operands = tuple(_raw(visit.graph, operator.node.args[i], read) for i in (0, 1))
         target = visit.run_float(batch.floats)[operator.node]
-        start = sum(chunk.images for chunk in chunks)
         factors = importance.get(operator.node)
-        chunks += _cut(operator.node, operands, target, factors, start)
+        chunks += _cut(operator.node, operands, target, factors, start, stride)
+        start += images_of(operator.node, target)
     return Trial(visit.graph, operator, metric, chunks)
 
 
@@ -151,6 +162,12 @@ def images_of(node: fx.Node, value: Tensor) -> int:
     """Return how many images the value of an operator holds."""
     axis = _batch_axis(node)
     return 1 if axis is None else value.shape[axis] // int(node.meta["batch_factor"])
+
+
+def elements_of(node: fx.Node) -> int:
+    """Return the number of elements of an operator's value for one image."""
+    shape = torch.Size(node.meta["batch_factor"] if n == -1 else n for n in node.meta["shape"])
+    return shape.numel()
 
 
 def images_in(batch: Batch) -> int:
@@ -175,14 +192,15 @@ def _cut(
     target: Tensor,
     importance: Tensor | None,
     start: int,
+    stride: int,
 ) -> list[_Chunk]:
-    """Cut what one batch holds into chunks; ``start`` images are in chunks already."""
+    """Cut every ``stride``-th image of a batch into chunks; ``start`` images were before it."""
     images = images_of(node, target)
     largest = max(value.numel() for value in (*operands, target)) // images
-    step = max(1, _CHUNK // max(1, largest))
+    step = max(1, _CHUNK // max(1, largest)) if stride == 1 else 1
     sources = [node.args[0], node.args[1]]
     chunks = []
-    for first in range(0, images, step):
+    for first in range(-start % stride, images, max(step, stride)):
         count = min(step, images - first)
         left, right = (
             narrow_images(_node(source), value, first, count)

@@ -40,6 +40,7 @@ def search_scale(
     gradient: Source = "label_ce",
     allow_zero_gradient: bool = False,
     images: int | None = None,
+    values: int | None = None,
     memory: float = MEMORY,
 ) -> QuantGraph:
     """Search the scales of each operator's operands for the least error of its result.
@@ -77,6 +78,8 @@ def search_scale(
         gradient: Where the weights of ``hessian`` come from; see ``importance_of``.
         allow_zero_gradient: Whether gradients that are nothing but float noise are fine.
         images: Number of images from the beginning of ``calibration``; all if None.
+        values: An operator whose results for all images are more values than this is judged by
+            every second image, or every third and so on; by all of them if None.
         memory: GiB for the values between operators, and as much for gradients.
 
     Returns:
@@ -99,6 +102,7 @@ def search_scale(
         _require(value in known, name, f"be one of {', '.join(known)}", value)
     _require(candidates >= 1, "candidates", "be at least 1", candidates)
     _require(0 < low <= high, "low", f"be positive and at most high, {high}", low)
+    _require(values is None or values >= 1, "values", "be at least 1", values)
     _require(rounds >= 1, "rounds", "be at least 1", rounds)
     factors = [low + i * (high - low) / candidates for i in range(candidates + 1)]
     groups = [
@@ -114,7 +118,7 @@ def search_scale(
         importance = gradients.at(visit) if metric == "hessian" else {}
         with torch.no_grad():
             trials = [
-                trial_of(visit, operator, metric, importance, inputs == "float")
+                trial_of(visit, operator, metric, importance, inputs == "float", values)
                 for operator in by_unit[visit.unit]
             ]
             tuned = tuned_of(graph, trials)

@@ -170,6 +170,17 @@ def test_each_round_lowers_the_error_of_a_single_product(
     assert logits_error(prepared(product, images), images) > errors[0] >= errors[1] >= errors[2]
 
 
+def test_large_operators_may_be_judged_by_some_images(product: nn.Module, images: Tensor) -> None:
+    # 4 values an image: three of six images, the first, third and fifth.
+    some = searched(product, images, cut=4, values=12, rounds=1)
+    alone = searched(product, images[::2], rounds=1)
+    for a, b in zip(settings(some), settings(alone), strict=True):
+        torch.testing.assert_close(a, b)
+    everything = searched(product, images, values=24, rounds=1)
+    whole = searched(product, images, rounds=1)
+    assert all(map(torch.equal, settings(everything), settings(whole)))
+
+
 @pytest.mark.parametrize("zero_points", ["near", "middle"])
 def test_fpcs_is_a_strategy(product: nn.Module, images: Tensor, zero_points: str) -> None:
     options = {"strategy": "fpcs", "zero_points": zero_points, "rounds": 1}
@@ -216,6 +227,7 @@ BAD = [
     ({"strategy": "best"}, "strategy must be one of grid, fpcs, got 'best'"),
     ({"candidates": 0}, "candidates must be at least 1, got 0"),
     ({"low": 0.0}, "low must be positive and at most high, 1.2, got 0.0"),
+    ({"values": 0}, "values must be at least 1, got 0"),
     ({"rounds": 0}, "rounds must be at least 1, got 0"),
     ({"zero_points": "far"}, "zero_points must be one of near, middle, got 'far'"),
     ({"start": "zero"}, "start must be one of max_abs, observed, got 'zero'"),
