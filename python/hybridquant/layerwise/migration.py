@@ -66,12 +66,18 @@ class Trial:
         self._first_edge = _first_edge(graph, group)
         self._shares = self._contributions() if self._first_edge is not None else None
 
-    def best(self, strengths: Sequence[float]) -> Tensor:
-        """Return the divisors that lose least; ones if that is to leave the channels alone."""
+    def best(self, strengths: Sequence[float], undo: Tensor | None = None) -> Tensor:
+        """Return the divisors that lose least; with a single strength, those of it.
+
+        Args:
+            strengths: Candidates.
+            undo: Divisors that leave the channels as they were at first, one more candidate.
+        """
         candidates = [self.divisor(strength) for strength in strengths]
         if len(candidates) == 1:
             return candidates[0]
-        candidates.insert(0, torch.ones_like(candidates[0]))
+        if undo is not None:
+            candidates.insert(0, undo)
         errors = [self.error(divisor) for divisor in candidates]
         return candidates[errors.index(min(errors))]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
+from torch import Tensor
 
 from hybridquant.calibration import Calibration
 from hybridquant.layerwise import products_of, sweep, unit_of
@@ -58,11 +59,28 @@ def migrate_channels(
     _check(strengths)
     groups = find_channel_groups(graph, products_of(graph))
     seen = _seen(graph, calibration, groups, images, memory)
-    for group in track(groups, "choose strengths"):
-        divisor = Trial(graph, group, seen).best(strengths)
-        rescale(graph, group, divisor)
-        seen.rescale(group, divisor)
+    before = [torch.ones(len(group.is_legal)) for group in groups]
+    if len(strengths) > 1:
+        # Each group is judged beside others that are even already: outliers of one that shares a
+        # reader would hide what it loses itself.
+        before = [_apply(graph, group, seen, [1.0]) for group in groups]
+    for group, applied in track(list(zip(groups, before, strict=True)), "choose strengths"):
+        _apply(graph, group, seen, strengths, 1 / applied)
     return graph
+
+
+def _apply(
+    graph: QuantGraph,
+    group: ChannelGroup,
+    seen: Seen,
+    strengths: Sequence[float],
+    undo: Tensor | None = None,
+) -> Tensor:
+    """Rescale a group by the best strength, or back to where it was, and return the divisors."""
+    divisor = Trial(graph, group, seen).best(strengths, undo)
+    rescale(graph, group, divisor)
+    seen.rescale(group, divisor)
+    return divisor
 
 
 def _seen(
