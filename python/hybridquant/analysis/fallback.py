@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from hybridquant.analysis.entry import Analysis
+from hybridquant.analysis.operators import Operator
 from hybridquant.analysis.raising import WEIGHT_BITS, Raise, raises_for, with_raises
 from hybridquant.calibration import Calibration
 from hybridquant.pipeline import quantize
@@ -85,8 +86,8 @@ def limit_drop(
 ) -> Fallback:
     """Return the recipe with as few raises as found that loses at most ``max_drop`` points.
 
-    First weights with fewer than 8 bits get 8, the most sensitive operator first; then inputs with
-    fewer than 16 bits get 16, in the same order. How many raises are enough is searched by
+    From the most sensitive operator to the least, its weight gets 8 bits where it has fewer, then
+    its inputs 16 where they have fewer. How many raises are enough is searched by
     bisection, which takes it that more raises never lose more: what it returns was measured, but a
     smaller number of raises may do as well.
 
@@ -111,10 +112,7 @@ def limit_drop(
         msg = f"limit_drop: max_drop must be a number of at least 0, got {max_drop}"
         raise ValueError(msg)
     worst = analysis.worst_first(metric)
-    raises = [
-        *raises_for(worst, "weight", WEIGHT_BITS),
-        *raises_for(worst, "activation", INPUT_BITS),
-    ]
+    raises = _raises(worst)
     images = _Unlabelled(calibration, batch_size) if evaluation is None else evaluation
     original = predict(model, images, batch_size=batch_size, what="evaluate float32")
     tried: list[_Trial] = []
@@ -158,6 +156,15 @@ class _Trial:
         raises = self.step.weights + self.step.inputs
         is_missed = self.step.drop > max_drop
         return (is_missed, self.step.drop if is_missed else 0.0, raises)
+
+
+def _raises(worst: Sequence[Operator]) -> list[Raise]:
+    """Return all raises, operator by operator, each once."""
+    found: dict[Raise, None] = {}
+    for operator in worst:
+        found |= dict.fromkeys(raises_for([operator], "weight", WEIGHT_BITS))
+        found |= dict.fromkeys(raises_for([operator], "activation", INPUT_BITS))
+    return list(found)
 
 
 def _fewest(most: int, is_enough: Callable[[int], bool]) -> int | None:

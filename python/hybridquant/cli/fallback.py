@@ -23,7 +23,7 @@ def add_max_drop(parser: argparse.ArgumentParser) -> None:
         "--max-drop",
         type=_points,
         metavar="X",
-        help="raise the most sensitive operators (weights to 8 bits, then inputs to 16) until at "
+        help="raise the most sensitive operators (weights to 8 bits, inputs to 16) until at "
         "most X points of top-1 are lost on the --eval images, or of agreement with the float "
         "model where there are no labels; exit code 1 where everything raised is not enough",
     )

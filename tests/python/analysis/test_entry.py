@@ -124,6 +124,16 @@ def test_a_drop_is_kept_and_measured(tiny_model, is_labelled):
         assert found.graph(images).equal(graph(images))
 
 
+def test_raises_go_operator_by_operator(tiny_model, images):
+    recipe = recipe_of(Rule(("linear",), operand="weight", bits=2))
+    analysis = analyze(tiny_model, images, recipe)
+    raises = limit_drop(tiny_model, images, analysis, 0.0).raises
+    worst = list(dict.fromkeys((op.kind, op.path) for op in analysis.worst_first()))
+    assert list(dict.fromkeys((wanted.kind, wanted.path) for wanted in raises)) == worst
+    linear = [wanted.operand for wanted in raises if wanted.path == "qkv"]
+    assert linear == ["weight", "activation"]
+
+
 def test_a_drop_that_is_kept_already_raises_nothing(tiny_model, images, analysis):
     found = limit_drop(tiny_model, images, analysis, 100.0)
     assert found.is_reached
