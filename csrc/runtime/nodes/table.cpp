@@ -52,24 +52,52 @@ int read_table(Compiler& compiler, const Value& x, const Shape& shape, std::int6
   return add_table<std::int16_t>(compiler, stored, x, channels);
 }
 
-void compile(Compiler& compiler, bool has_channels) {
-  Value x = compiler.inputs(1)[0];
+// [all codes of x] from thresholds and the codes of the levels between them.
+template <typename T>
+int add_levels(Compiler& compiler, const std::vector<std::int32_t>& thresholds,
+               const StoredTensor& stored, const Value& x) {
+  const std::vector<T> levels = elements_of<T>(stored);
+  check_codes(compiler, levels);
+  const std::int64_t entries = highest_of(x.type) - lowest_of(x.type) + 1;
+  compiler.check_constants(entries * static_cast<std::int64_t>(sizeof(T)));
+  std::vector<T> table;
+  table.reserve(static_cast<std::size_t>(entries));
+  std::size_t level = 0;
+  for (std::int64_t code = lowest_of(x.type); code <= highest_of(x.type); ++code) {
+    while (level < thresholds.size() && thresholds[level] <= code) ++level;
+    table.push_back(levels[level]);
+  }
+  return compiler.add_constants(table);
+}
+
+int read_levels(Compiler& compiler, const Value& x) {
+  const StoredTensor& thresholds = compiler.stored("thresholds");
+  const StoredTensor& levels = compiler.stored("levels");
+  const CodeType type = compiler.output().type;
+  require(thresholds.type == CodeType::kInt32 && thresholds.shape.size() == 1, compiler.where(),
+          ": thresholds must be int32 [steps], got ", type_name(thresholds.type), " ",
+          list_text(thresholds.shape));
+  const Shape shape = {thresholds.shape[0] + 1};
+  require(levels.type == type && levels.shape == shape, compiler.where(), ": levels must be ",
+          type_name(type), " ", list_text(shape), ", got ", type_name(levels.type), " ",
+          list_text(levels.shape));
+  const auto edges = elements_of<std::int32_t>(thresholds);
+  require(std::is_sorted(edges.begin(), edges.end()), compiler.where(),
+          ": thresholds must not decrease, got a smaller one behind a larger");
+  if (type == CodeType::kUInt8) return add_levels<std::uint8_t>(compiler, edges, levels, x);
+  if (type == CodeType::kInt8) return add_levels<std::int8_t>(compiler, edges, levels, x);
+  return add_levels<std::int16_t>(compiler, edges, levels, x);
+}
+
+Value checked_input(Compiler& compiler) {
+  const Value x = compiler.inputs(1)[0];
   compiler.check_type(x, "the input", {CodeType::kUInt8, CodeType::kInt8, CodeType::kInt16});
   compiler.check_output_type({CodeType::kUInt8, CodeType::kInt8, CodeType::kInt16});
   compiler.check_output(x.view.sizes);
-  const std::int64_t used = x.highest - x.lowest + 1;
-  std::int64_t channels = 1;
-  Shape shape = {used};
-  if (has_channels) {
-    require(x.view.rank() >= 2, compiler.where(), ": the input must have at least 2 axes, got ",
-            list_text(x.view.sizes));
-    channels = x.view.sizes[1];
-    shape = {channels, used};
-    const bool is_good =
-        x.view.offset == 0 && x.view.strides == channels_last(x.view.sizes).strides;
-    if (!is_good) x = compiler.copied(x, channels_last(x.view.sizes));
-  }
-  const int table = read_table(compiler, x, shape, channels);
+  return x;
+}
+
+void add_look_up(Compiler& compiler, Value x, int table, std::int64_t channels) {
   x = compiler.row_major_unless(is_dense(x.view), x);
   const Value y = compiler.allocate(like(x.view));
   const kernels::MapCodesArgs args{.q = nullptr,
@@ -97,10 +125,33 @@ void compile(Compiler& compiler, bool has_channels) {
   compiler.finish(y);
 }
 
+void compile(Compiler& compiler, bool has_channels) {
+  Value x = checked_input(compiler);
+  const std::int64_t used = x.highest - x.lowest + 1;
+  std::int64_t channels = 1;
+  Shape shape = {used};
+  if (has_channels) {
+    require(x.view.rank() >= 2, compiler.where(), ": the input must have at least 2 axes, got ",
+            list_text(x.view.sizes));
+    channels = x.view.sizes[1];
+    shape = {channels, used};
+    const bool is_good =
+        x.view.offset == 0 && x.view.strides == channels_last(x.view.sizes).strides;
+    if (!is_good) x = compiler.copied(x, channels_last(x.view.sizes));
+  }
+  add_look_up(compiler, x, read_table(compiler, x, shape, channels), channels);
+}
+
+void compile_levels(Compiler& compiler) {
+  const Value x = checked_input(compiler);
+  add_look_up(compiler, x, read_levels(compiler, x), /*channels=*/1);
+}
+
 }  // namespace
 
 void register_table(NodeRegistry& nodes) {
   nodes["table"] = [](Compiler& compiler) { compile(compiler, /*has_channels=*/false); };
+  nodes["levels"] = compile_levels;
   nodes["channel_table"] = [](Compiler& compiler) { compile(compiler, /*has_channels=*/true); };
 }
 

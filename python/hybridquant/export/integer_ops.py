@@ -126,6 +126,15 @@ _OPS = {
     ),
     "requantize": Op(_X, _R, {}, dtypes=_ANY),
     "table": Op(_X, {}, {"table": Constant(("output",), ("codes",))}),
+    "levels": Op(
+        _X,
+        {},
+        {
+            "thresholds": Constant(("int32",), ("steps",)),
+            "levels": Constant(("output",), ("levels",)),
+        },
+        shapes.levels,
+    ),
     "softmax": Op(
         (("*", "row"),),
         {**_FORM, "m": Whole(1, 2**24 - 1)},

@@ -80,6 +80,14 @@ def softmax(inputs: Inputs, node: IntNode) -> Sequence[int]:
     return inputs[0].shape
 
 
+def levels(inputs: Inputs, node: IntNode) -> Sequence[int]:
+    """Return the shape of the input; there is a threshold between two levels."""
+    thresholds, count = node.constants["thresholds"], len(node.constants["levels"])
+    _require(len(thresholds) == count - 1, f"{count} levels have {len(thresholds)} thresholds")
+    _require(bool((thresholds.diff() >= 0).all()), "thresholds must not decrease")
+    return inputs[0].shape
+
+
 def layer_norm(inputs: Inputs, node: IntNode) -> Sequence[int]:
     """Return the input's shape; ``count`` is the product of its last sizes."""
     shape, count = inputs[0].shape, node.attributes["count"]

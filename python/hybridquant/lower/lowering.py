@@ -75,7 +75,7 @@ class Lowering(Builder):
         argument = args_of(node)[position]
         codes = self.format_of(argument)
         if isinstance(codes, ChannelCodes) and codes.axis == axis:
-            return self.codes_of(args_of(argument)[0], codes)
+            return self.codes_of(self.source_of(argument), codes)
         return self.operand(node, position)
 
     def quantized(self, argument: Any, what: str) -> Operand:
@@ -90,7 +90,7 @@ class Lowering(Builder):
             raise CannotLowerError(msg)
         if isinstance(codes, ChannelCodes):
             return self.codes_of(argument, codes.common())
-        return self.codes_of(args_of(argument)[0], codes)
+        return self.codes_of(self.source_of(argument), codes)
 
     def codes_of(self, node: fx.Node, wanted: C) -> Form[C]:
         """Return the value of ``node`` in the codes that are wanted.
@@ -120,7 +120,7 @@ class Lowering(Builder):
             if node.op == "call_module":
                 codes, source = self.format_or_none(node), args_of(node)[0]
                 if codes is not None and source.meta["kind"] != "parameter":
-                    self.codes_of(source, codes)
+                    self.codes_of(self.source_of(node), codes)
 
     def finish(self, logits: fx.Node, wanted: Codes) -> IntGraph:
         """Return the integer model of what ``logits`` reads.
@@ -164,6 +164,9 @@ class Lowering(Builder):
         if kind == "parameter":
             return self.constant(node.name, wanted.quantize(weight_of(self.graph, node)), wanted)
         if self.fake_quant(node) is not None:
+            levels = self.levels_of(node)
+            if levels is not None and wanted == levels.codes:
+                return LOWERINGS["levels"](self, node, levels.codes)
             # Two quantizers in a row: the second reads the values of the first.
             return self.recoded(node, wanted)
         if node.op == "call_module":
@@ -192,7 +195,7 @@ class Lowering(Builder):
         codes = self.format_of(argument)
         if codes is None:
             return self.codes_of(argument, wanted)
-        x: Form[Any] = self.codes_of(args_of(argument)[0], codes)
+        x: Form[Any] = self.codes_of(self.source_of(argument), codes)
         return self.requantized(argument, x, wanted)
 
 

@@ -9,11 +9,14 @@ import torch
 from torch import Tensor, fx
 
 from hybridquant.capture.graph import args_of, weight_of
+from hybridquant.capture.vocabulary import LAYOUT_KINDS
 from hybridquant.lower.errors import CannotLowerError
 from hybridquant.lower.int_graph import AnyCodes, ChannelCodes, Codes
+from hybridquant.lower.level_codes import LevelCodes, integer_levels, level_codes
 from hybridquant.quant_graph import QuantGraph
 from hybridquant.quantizers import FakeQuant
 from hybridquant.quantizers.affine import AffineFakeQuant
+from hybridquant.quantizers.level_fake_quant import LevelFakeQuant
 
 _FIRST_UINT16 = 32768
 
@@ -51,30 +54,61 @@ class Reader:
         """Return the codes of a fake-quant node; None for any other.
 
         Raises:
-            CannotLowerError: If its quantizer is not affine, or has a scale for each image.
+            CannotLowerError: If its quantizer has a scale for each image, or levels with a scale
+                for each channel.
         """
         module = self.fake_quant(argument)
         if module is None:
             return None
+        if isinstance(module, LevelFakeQuant):
+            return self._levels(argument, module).codes
         axis = module.channel_axis % len(argument.meta["shape"])
         if module.scale.numel() > 1 and axis == 0:
             msg = "has a scale for each image of a batch; use granularity: tensor or channel"
             raise CannotLowerError(msg)
         return _codes(module, axis)
 
-    def fake_quant(self, argument: Any) -> AffineFakeQuant | None:
+    def levels_of(self, argument: Any) -> LevelCodes | None:
+        """Return the levels of a fake-quant node in integers; None for any other.
+
+        Raises:
+            CannotLowerError: If it has a scale for each channel.
+        """
+        module = self.fake_quant(argument)
+        return self._levels(argument, module) if isinstance(module, LevelFakeQuant) else None
+
+    def _levels(self, argument: fx.Node, module: LevelFakeQuant) -> LevelCodes:
+        if module.scale.numel() > 1:
+            msg = "has levels with a scale for each channel; use granularity: tensor"
+            raise CannotLowerError(msg)
+        source = args_of(argument)[0]
+        while source.meta["kind"] in LAYOUT_KINDS:
+            source = args_of(source)[0]
+        return level_codes(module, reads_shares=source.meta["kind"] == "softmax")
+
+    def source_of(self, argument: fx.Node) -> fx.Node:
+        """Return the node whose value a fake-quant node's codes are asked of.
+
+        It is the node itself where that has levels, else what it reads.
+        """
+        is_levels = isinstance(self.fake_quant(argument), LevelFakeQuant)
+        source: fx.Node = argument if is_levels else args_of(argument)[0]
+        return source
+
+    def fake_quant(self, argument: Any) -> AffineFakeQuant | LevelFakeQuant | None:
         """Return the module of a fake-quant node; None for any other.
 
         Raises:
-            CannotLowerError: If its quantizer is not affine.
+            CannotLowerError: If its quantizer is neither affine nor has levels.
         """
         if not isinstance(argument, fx.Node) or argument.op != "call_module":
             return None
         module = self.graph.get_submodule(str(argument.target))
         if not isinstance(module, FakeQuant) or not module.enabled:
             return None
-        if not isinstance(module, AffineFakeQuant):
-            msg = f"has quantizer {type(module).__name__}, and only affine codes are lowered"
+        if not isinstance(module, AffineFakeQuant | LevelFakeQuant):
+            kind = type(module).__name__
+            msg = f"has quantizer {kind}, and only affine codes and levels are lowered"
             raise CannotLowerError(msg)
         return module
 
@@ -93,6 +127,8 @@ class Reader:
         axis = module.channel_axis if module.scale.numel() > 1 else 0
         sizes = [-1 if i == axis % value.ndim else 1 for i in range(value.ndim)]
         scale = module.scale.detach().float().reshape(sizes)
+        if isinstance(module, LevelFakeQuant):
+            return _weight_of_levels(value, scale, module)
         zero_point = module.zero_point.detach().round().clamp(module.qmin, module.qmax)
         ends = [code - zero_point.reshape(sizes) for code in (module.qmin, module.qmax)]
         # By the float32 reciprocal, as docs/arithmetic.md has it: the codes of the simulation.
@@ -148,6 +184,32 @@ def shape_for_one(node: fx.Node) -> tuple[int, ...]:
     """Return the sizes of a node's value for one image."""
     factor = node.meta["batch_factor"]
     return tuple(factor if size == -1 else size for size in node.meta["shape"])
+
+
+def _weight_of_levels(value: Tensor, scale: Tensor, module: LevelFakeQuant) -> QuantizedWeight:
+    """Return the levels of a weight as int8 codes.
+
+    Raises:
+        CannotLowerError: If a level that it has is no such code.
+    """
+    found = integer_levels(module.levels.double(), 2**30)
+    got = "more than 30 bits"
+    if found is not None:
+        t = (value * (1 / scale)).contiguous()
+        codes = found[0][torch.bucketize(t, module.thresholds, right=True)]
+        least, most = int(codes.min()), int(codes.max())
+        got = f"{least} to {most}"
+    if found is None or least < -128 or most > 127:
+        kind = type(module).__name__
+        msg = (
+            f"its weight must have levels that are integers of 8 bits on one grid, got {got}, "
+            f"those of {kind} with bits: {module.bits}; use fewer bits, or for apot the option "
+            "int8: true"
+        )
+        raise CannotLowerError(msg)
+    integers, step = found
+    ends = (integers.min().float(), integers.max().float())
+    return QuantizedWeight(value, codes.to(torch.int8), scale * step, *ends)
 
 
 def _codes(module: AffineFakeQuant, axis: int) -> AnyCodes:

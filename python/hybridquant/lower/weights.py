@@ -6,8 +6,10 @@ import torch
 from torch import Tensor, fx
 
 from hybridquant.capture.graph import args_of
+from hybridquant.lower.errors import CannotLowerError
 from hybridquant.lower.lowering import Lowering
 from hybridquant.lower.product_constants import Weights
+from hybridquant.quantizers.level_fake_quant import LevelFakeQuant
 
 
 def weights_of(lowering: Lowering, node: fx.Node) -> Weights:
@@ -50,6 +52,12 @@ def image_weights(lowering: Lowering, node: fx.Node) -> Weights:
     Raises:
         CannotLowerError: If the weight's codes are not integers of 8 bits.
     """
+    if isinstance(lowering.fake_quant(args_of(node)[1]), LevelFakeQuant):
+        msg = (
+            "reads the image's bytes, with weights divided by std, which leave their levels; use "
+            "the quantizer affine for modules: '@first'"
+        )
+        raise CannotLowerError(msg)
     weight = lowering.quantized_weight(node)
     std = torch.tensor(lowering.std, dtype=torch.float64)[:, None, None]
     steps, lowest, highest = (v.double() for v in (weight.scale, weight.lowest, weight.highest))

@@ -127,6 +127,19 @@ TEST(NodeErrors, Tables) {
                  {"/arrays/nodes.0.table/shape", "[1, 512]", "table must be uint8 [2, 256], got"}});
 }
 
+TEST(NodeErrors, Levels) {
+  expect_errors(
+      "levels", "levels of a few codes",
+      {{"/graph/nodes/0/constants/levels", nullptr, "must have the constant 'levels'"},
+       {"/arrays/nodes.0.thresholds/type", "\"int8\"",
+        "thresholds must be int32 [steps], got int8"},
+       {"/arrays/nodes.0.levels/type", "\"int8\"", "levels must be uint8 [2], got int8 [2]"},
+       {"/graph/tensors/2/highest", "8", "table's codes must be 0 to 8, got 9"},
+       {"/graph/tensors/2/dtype", "\"int32\"", "must be uint8 or int8 or int16, got int32"}});
+  expect_errors("levels", "levels of 16 bits",
+                {{"/arrays/nodes.0.thresholds/values/0", "-99", "thresholds must not decrease"}});
+}
+
 TEST(NodeErrors, Convolutions) {
   expect_errors(
       "conv2d", "with an offset for each tap inside",
