@@ -14,7 +14,7 @@ from hybridquant.cli import COMMANDS, main
 ROOT = Path(__file__).parents[3]
 PAGES = [
     *(ROOT / f"{name}.md" for name in ("README", "CONTRIBUTING", "CHANGELOG", "configs/README")),
-    *sorted(ROOT.glob("docs/*.md")),
+    *sorted(ROOT.glob("docs/**/*.md")),
     *sorted(ROOT.glob("notebooks/*.ipynb")),
 ]
 FOLDERS = "csrc|python|tests|configs|scripts|docs|notebooks"
