@@ -60,7 +60,7 @@ class QuantizeCommand:
         add_model(parser)
         parser.add_argument(
             "--recipe",
-            default="baseline/w8a8-mse",
+            default="hybrid/w8a8",
             metavar="R",
             help="a name from `hybridquant list recipes` or a YAML file; default %(default)s",
         )
