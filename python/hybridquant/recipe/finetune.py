@@ -25,8 +25,7 @@ _NUMBERS = (
 class FinetuneSettings:
     """Settings of ``hybridquant finetune``; how long it runs is said on the command line.
 
-    The defaults are chosen, by runs of one to two epochs on the reference checkpoints
-    (docs/finetuning.md).
+    The defaults are chosen: for 4-bit weights and runs of a few epochs.
 
     Args:
         lr: Largest learning rate of weights and biases.
