@@ -107,7 +107,7 @@ BAD = [
     (("rules", 0, "bits"), "eight", r"rules\[0\].bits must be 2, .* or 16, got 'eight'"),
     (("rules", 0, "scheme"), "affine", r"rules\[0\].scheme must be a scheme, got 'affine'"),
     (("rules", 0, "granularity"), "token", r"rules\[0\].granularity must be a granularity"),
-    (("rules", 0, "quantizer"), "log2", r"rules\[0\].quantizer must be a quantizer, got 'log2'"),
+    (("rules", 0, "quantizer"), "log3", r"rules\[0\].quantizer must be a quantizer, got 'log3'"),
     (
         ("rules", 0, "include_zero"),
         "no",
