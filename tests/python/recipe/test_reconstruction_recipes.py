@@ -86,13 +86,15 @@ def test_every_system_has_fast_presets() -> None:
 
 @pytest.mark.parametrize("name", FAST)
 def test_fast_presets_are_fast(name: str) -> None:
-    for options in reconstructions(load_recipe(name)):
-        assert options["steps"] * options["batch"] <= 1000 * 16
-        assert options["images"] <= 256
+    found = reconstructions(load_recipe(name))
+    assert sum(options["steps"] * options["batch"] for options in found) <= 250 * 16
+    assert all(options["images"] <= 256 for options in found)
 
 
 def test_the_example_of_the_page() -> None:
     page = Path(__file__).parents[3] / "docs" / "reconstruction.md"
     (text,) = re.findall(r"```yaml\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
     recipe = recipe_from_dict(parse_yaml(text))
-    assert reconstructions(recipe)[0]["drop"] == 0.5
+    (options,) = reconstructions(recipe)
+    (shipped,) = reconstructions(load_recipe("brecq/w4a4-fast"))
+    assert options.items() <= shipped.items()
