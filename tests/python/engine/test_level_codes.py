@@ -38,10 +38,13 @@ class Model(nn.Module):
         self.down = nn.Linear(24, 12)
         self.depthwise = nn.Conv2d(12, 12, 3, 1, 1, groups=12)
         self.head = nn.Linear(12, 5)
+        self.norm = nn.LayerNorm(12)
+        with torch.no_grad():  # channels of very different sizes, which the norm brings together
+            self.stem.weight.mul_(2.0 ** -(torch.arange(12) % 4).reshape(12, 1, 1, 1))
 
     def forward(self, images):
         x = self.stem(images)
-        tokens = x.flatten(2).mT
+        tokens = self.norm(x.flatten(2).mT)
         q, k, v = self.qkv(tokens).chunk(3, dim=-1)
         tokens = (q @ k.mT).softmax(-1) @ v
         tokens = self.down(F.gelu(self.up(tokens)))
@@ -144,6 +147,15 @@ def test_weights_with_levels_are_exact(name):
         codes = node.constants["weight"].double()
         step = float(values[values != 0].abs().min() / codes[codes != 0].abs().min())
         torch.testing.assert_close(codes * step, values.double())
+
+
+def test_inputs_of_norms_with_powers_of_two_between_their_scales():
+    spec = QuantSpec(quantizer="ptf", granularity="channel")
+    graph, images = quantized(lambda edge: spec if edge.kind == "layer_norm" else None)
+    edge = next(edge for edge in graph.quant_edges if edge.spec == spec)
+    scale = graph.module_of(edge).scale
+    assert len((scale / scale.min()).unique()) > 1
+    checked(graph, images)
 
 
 def message_of(resolve_one):
