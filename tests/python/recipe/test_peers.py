@@ -3,7 +3,13 @@
 from typing import Any
 
 import pytest
+import torch
+from torch import Tensor, nn
 
+from hybridquant.calibration import Calibration
+from hybridquant.capture import FloatGraph, capture
+from hybridquant.passes import PASSES
+from hybridquant.quant_graph import prepare
 from hybridquant.recipe import Recipe, list_recipes, load_recipe
 from hybridquant.types import Edge, QuantSpec
 
@@ -167,3 +173,41 @@ def test_adalog_reads_the_image_with_8_bits_and_folds_norms() -> None:
     assert found["image"].bits == 8
     assert [p.name for p in recipe.passes] == ["observe", "reparameterize", "search_scale"]
     assert {spec.scheme for spec in found.values() if spec} == {"asymmetric"}
+
+
+class Hybrid(nn.Module):
+    """A convolution, an attention, a GELU behind it, and a classifier."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem, self.norm = nn.Conv2d(3, 4, 3, stride=2), nn.LayerNorm(4)
+        self.qkv, self.fc, self.head = nn.Linear(4, 12), nn.Linear(4, 4), nn.Linear(4, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.norm(torch.relu(self.stem(x)).flatten(2).transpose(1, 2))
+        q, k, v = self.qkv(x).chunk(3, dim=-1)
+        x = (q @ k.transpose(1, 2)).softmax(-1) @ v
+        return self.head(self.fc(nn.functional.gelu(x)).mean(1))
+
+
+@pytest.fixture(scope="module")
+def hybrid() -> FloatGraph:
+    torch.manual_seed(0)
+    return capture(Hybrid().eval(), torch.zeros(2, 3, 8, 8))
+
+
+@pytest.mark.parametrize("peer", PEERS)
+def test_a_peer_runs(hybrid: FloatGraph, peer: str) -> None:
+    x = torch.randn(2, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+    recipe = load_recipe(f"{peer}/w4a4")
+    graph = prepare(hybrid, recipe.resolve_all)
+    for step in recipe.passes:
+        # One round of a search is enough to see that it runs.
+        options = {**step.options, **({"rounds": 1} if "rounds" in step.options else {})}
+        graph = PASSES[step.name](graph, Calibration(x), **options)
+    with torch.no_grad():
+        result = graph(x)
+        with graph.fake_quant_off():
+            exact = graph(x)
+    assert bool(result.isfinite().all())
+    assert 0 < float((result - exact).norm()) < float(exact.norm())
