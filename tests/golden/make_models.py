@@ -45,6 +45,8 @@ BY_CHANNEL = (
     '  - {operators: "*", modules: "@depthwise", operand: activation, granularity: channel}\n'
     "  - {operators: [layer_norm], operand: activation, granularity: channel}\n"
 )
+# Shares of attention that are powers of the root of two.
+LEVELS = "  - {operators: matmul, producers: softmax, bits: 4, quantizer: log_sqrt2}\n"
 RECIPE = """
 name: golden
 description: Every input of every operator, weights in {bits} bits.
@@ -248,6 +250,7 @@ def models() -> dict[str, IntGraph]:
     return {
         "attention": lowered(attention),
         "attention_4bit": lowered(attention, bits=4),
+        "attention_levels": lowered(attention, more=LEVELS),
         "by_hand": by_hand(),
         "by_hand_double": with_rounding(by_hand(), "double"),
         "by_hand_half_even": with_rounding(by_hand(), "half_even"),
