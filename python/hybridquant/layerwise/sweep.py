@@ -17,7 +17,7 @@ from hybridquant.quant_graph import QuantGraph
 
 Values = dict[fx.Node, Tensor]
 # Bytes that the values between units may take, in GiB, unless a recipe says otherwise.
-MEMORY = 2.0
+MEMORY = 1.5
 _GIB = 2**30
 
 
