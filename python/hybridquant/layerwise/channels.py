@@ -19,7 +19,13 @@ from hybridquant.quant_graph import QuantGraph
 _HOMOGENEOUS = frozenset({"abs", "leaky_relu", "neg", "relu"})
 _POOLS = frozenset({"adaptive_avg_pool2d", "avg_pool2d", "max_pool2d"})
 _REDUCTIONS = frozenset({"amax", "amin", "mean", "sum"})
-_NORM_KINDS = frozenset({"batch_norm", "group_norm", "layer_norm", "rms_norm"})
+# Arguments of a norm that hold gamma and beta.
+NORM_PARAMETERS = {
+    "batch_norm": (1, 2),
+    "group_norm": (2, 3),
+    "layer_norm": (2, 3),
+    "rms_norm": (2,),
+}
 # Places without a channel of the producer.
 _NONE = -1
 
@@ -72,10 +78,10 @@ def find_channel_groups(graph: QuantGraph, products: list[Product]) -> list[Chan
         products: All its products.
     """
     by_node = {product.node: product for product in products}
-    tied = {p.weight.target for p in products if len(_parameter_readers(graph, p.weight)) > 1}
+    tied = {p.weight.target for p in products if _num_readers(graph, p.weight) > 1}
     groups = []
     for node in graph.graph.nodes:
-        if node.op != "call_function" or not _has_factors(node, by_node, tied):
+        if node.op != "call_function" or not _has_factors(graph, node, by_node):
             continue
         # Of two channels that are multiplied with each other one is found at first, then the other.
         left: Tensor | None = None
@@ -88,25 +94,43 @@ def find_channel_groups(graph: QuantGraph, products: list[Product]) -> list[Chan
     return groups
 
 
-def _parameter_readers(graph: QuantGraph, parameter: fx.Node) -> list[fx.Node]:
-    return [
-        reader
-        for node in graph.graph.find_nodes(op="get_attr")
-        if node.target == parameter.target
-        for reader in readers_of(node)
-    ]
+def _num_readers(graph: QuantGraph, parameter: fx.Node) -> int:
+    """Return how many operators read a parameter."""
+    nodes = (node for node in graph.graph.nodes if node.target == parameter.target)
+    return len({reader for node in nodes for reader in readers_of(node)})
 
 
-def _has_factors(node: fx.Node, products: dict[fx.Node, Product], tied: set[Target]) -> bool:
+def _has_factors(graph: QuantGraph, node: fx.Node, products: dict[fx.Node, Product]) -> bool:
     """Tell whether a node's output channels each have a factor of their own."""
     if node in products:
-        product = products[node]
-        return product.kind != "conv_transpose2d" and product.weight.target not in tied
-    if node.meta["kind"] not in _NORM_KINDS:
+        if products[node].kind == "conv_transpose2d":
+            return False
+    elif node.meta["kind"] not in NORM_PARAMETERS or not row_parameters(node):
         return False
-    gamma = args_of(node)[1 if node.meta["kind"] == "batch_norm" else 2]
-    has_own = isinstance(gamma, fx.Node) and gamma.op == "get_attr" and len(gamma.users) == 1
-    return has_own and len(gamma.meta["shape"]) == 1
+    parameters = row_parameters(node)
+    is_own = all(p.op == "get_attr" and _num_readers(graph, p) == 1 for p in parameters)
+    is_by_channel = node in products or all(len(p.meta["shape"]) == 1 for p in parameters)
+    return is_own and is_by_channel and _scales_weight(node)
+
+
+def _scales_weight(node: fx.Node) -> bool:
+    """Tell whether a producer has a weight at all; a norm may have none."""
+    place = NORM_PARAMETERS.get(node.meta["kind"], (1,))[0]
+    return len(args_of(node)) > place and isinstance(args_of(node)[place], fx.Node)
+
+
+def row_parameters(producer: fx.Node) -> list[fx.Node]:
+    """Return the parameters whose first axis counts the producer's channels: weight and bias."""
+    arguments = args_of(producer)
+    places = NORM_PARAMETERS.get(producer.meta["kind"], (1, 2))
+    found = [arguments[place] for place in places if place < len(arguments)]
+    return [_source(node) for node in found if node is not None]
+
+
+def _source(node: fx.Node) -> fx.Node:
+    while node.op == "call_module":
+        node = node.all_input_nodes[0]
+    return node
 
 
 class _Follower:
@@ -204,6 +228,9 @@ def _moved(node: fx.Node, source: fx.Node, numbers: Tensor) -> Tensor | None:
 
     def value(argument: fx.Node) -> Tensor:
         made = _behind(argument)
+        assert isinstance(made, fx.Node)
+        if made.meta["dtype"] != "float32":  # the places that index_select picks
+            return _constant(made)
         # Zeros, which padding puts in, are no channel; float64 because some moves take no integers.
         found = numbers + 1 if made is source else torch.zeros(_shape(made), dtype=torch.int64)
         return found.double()
@@ -223,10 +250,9 @@ def _scaled(node: fx.Node, source: fx.Node, numbers: Tensor) -> Tensor | None:
     if not isinstance(second, fx.Node):
         is_positive = isinstance(second, int | float) and second > 0
         return numbers if is_positive else None
-    try:
-        return numbers.expand(_shape(node))
-    except RuntimeError:
-        return None
+    shape = _shape(node)
+    is_broadcast = all(n in (1, m) for n, m in zip(numbers.shape[::-1], shape[::-1], strict=False))
+    return numbers.expand(shape) if is_broadcast else None
 
 
 def _mixed(node: fx.Node, source: fx.Node, numbers: Tensor) -> Tensor | None:
@@ -266,6 +292,16 @@ def _behind(argument: object) -> object:
     while isinstance(argument, fx.Node) and argument.op == "call_module":
         argument = argument.args[0]
     return argument
+
+
+def _constant(node: fx.Node) -> Tensor:
+    """Return the constant that a ``get_attr`` node reads."""
+    owner = node.graph.owning_module
+    assert owner is not None
+    for name in str(node.target).split("."):
+        owner = getattr(owner, name)
+    assert isinstance(owner, Tensor)
+    return owner
 
 
 def _shape(node: object) -> tuple[int, ...]:

@@ -3,27 +3,15 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor, fx
+from torch import Tensor
 
-from hybridquant.capture.graph import args_of
-from hybridquant.layerwise.channels import ChannelGroup, Reader
+from hybridquant.layerwise.channels import NORM_PARAMETERS, ChannelGroup, Reader, row_parameters
 from hybridquant.quant_graph import QuantGraph
-
-# Arguments of a norm that hold gamma and beta.
-_AFFINE = {"batch_norm": (1, 2), "group_norm": (2, 3), "layer_norm": (2, 3), "rms_norm": (2,)}
 
 
 def is_norm(group: ChannelGroup) -> bool:
     """Tell whether a norm makes the channels."""
-    return group.producer.meta["kind"] in _AFFINE
-
-
-def row_parameters(producer: fx.Node) -> list[fx.Node]:
-    """Return the parameters whose first axis counts the producer's channels: weight and bias."""
-    arguments = args_of(producer)
-    places = _AFFINE.get(producer.meta["kind"], (1, 2))
-    found = [arguments[place] for place in places if place < len(arguments)]
-    return [_behind(node) for node in found if node is not None]
+    return group.producer.meta["kind"] in NORM_PARAMETERS
 
 
 def rescale(graph: QuantGraph, group: ChannelGroup, divisor: Tensor) -> None:
@@ -73,9 +61,3 @@ def columns(reader: Reader, values: Tensor) -> Tensor:
     rows = product.weight.meta["shape"][0] // product.groups
     split = per_input.reshape(product.groups, -1).repeat_interleave(rows, dim=0)
     return split.reshape(*split.shape, *ones)
-
-
-def _behind(node: fx.Node) -> fx.Node:
-    while node.op == "call_module":
-        node = node.all_input_nodes[0]
-    return node

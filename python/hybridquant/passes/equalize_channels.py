@@ -7,8 +7,8 @@ from torch import Tensor
 
 from hybridquant.calibration import Calibration
 from hybridquant.layerwise import products_of
-from hybridquant.layerwise.channels import ChannelGroup, find_channel_groups
-from hybridquant.layerwise.rescale import is_norm, largest_read, rescale, row_parameters
+from hybridquant.layerwise.channels import ChannelGroup, find_channel_groups, row_parameters
+from hybridquant.layerwise.rescale import is_norm, largest_read, rescale
 from hybridquant.passes import PASSES
 from hybridquant.quant_graph import QuantGraph
 

@@ -13,10 +13,10 @@ from torch import Tensor, nn
 from hybridquant.calibration import Calibration
 from hybridquant.capture.graph import args_of
 from hybridquant.layerwise import products_of
-from hybridquant.layerwise.channels import ChannelGroup, Reader, find_channel_groups
+from hybridquant.layerwise.channels import ChannelGroup, Reader, find_channel_groups, row_parameters
 from hybridquant.layerwise.products import own_bias
 from hybridquant.layerwise.ranges import observed
-from hybridquant.layerwise.rescale import columns, row_parameters
+from hybridquant.layerwise.rescale import columns
 from hybridquant.observers import OBSERVERS, Observer
 from hybridquant.passes import PASSES
 from hybridquant.progress import track

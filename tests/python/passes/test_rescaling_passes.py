@@ -9,8 +9,8 @@ from torch import nn
 from hybridquant.calibration import Calibration
 from hybridquant.capture import capture
 from hybridquant.layerwise import products_of
-from hybridquant.layerwise.channels import find_channel_groups
-from hybridquant.layerwise.rescale import largest_read, row_parameters
+from hybridquant.layerwise.channels import find_channel_groups, row_parameters
+from hybridquant.layerwise.rescale import largest_read
 from hybridquant.passes import PASSES
 from hybridquant.quant_graph import QuantGraph, prepare
 from hybridquant.types import QuantSpec
