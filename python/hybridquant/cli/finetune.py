@@ -43,6 +43,9 @@ from hybridquant.report import coverage, float_bytes, packed_bytes
 from hybridquant.training.checkpoint import Checkpoint
 from hybridquant.training.trainer import Trainer
 
+# Training photographs that calibrate where no other images are given. Chosen.
+_CALIBRATION = 256
+
 
 @COMMANDS.register("finetune")
 class FinetuneCommand:
@@ -62,7 +65,10 @@ class FinetuneCommand:
             "how to train; default %(default)s",
         )
         parser.add_argument(
-            "--calib", required=True, type=path, metavar="DATA", help="calibration images"
+            "--calib",
+            type=path,
+            metavar="DATA",
+            help="calibration images; by default some of the training photographs",
         )
         parser.add_argument(
             "--train", required=True, type=path, metavar="DATA", help="photographs to train on"
@@ -72,7 +78,10 @@ class FinetuneCommand:
             "--epochs", type=positive_int, default=2, metavar="N", help="default %(default)s"
         )
         parser.add_argument(
-            "--images", type=positive_int, metavar="N", help="calibration images; default all"
+            "--images",
+            type=positive_int,
+            metavar="N",
+            help=f"calibration images; default all of --calib, or {_CALIBRATION} of --train",
         )
         parser.add_argument(
             "--train-images", type=positive_int, metavar="N", help="to train on; default all"
@@ -101,7 +110,7 @@ class FinetuneCommand:
         torch.manual_seed(args.seed)
         with ArtifactFolder(args.out, FILES) as out:
             model = load_subject(args)
-            calib = load_data(args.calib, model.data_config, num_images=args.images, seed=args.seed)
+            calib = _calibration_data(args, model)
             train = _training_data(args, model)
             test = labelled(args.eval, model) if args.eval else None
             measure = Measure(args, model, test or calib)
@@ -238,6 +247,14 @@ class _Job:
             "train_names_sha256": hashlib.sha256(names.encode()).hexdigest(),
             "start_sha256": digest.hexdigest(),
         }
+
+
+def _calibration_data(args: argparse.Namespace, model: LoadedModel) -> ImageData:
+    """Return the calibration images: those given, or some of the training photographs."""
+    if args.calib is not None:
+        return load_data(args.calib, model.data_config, num_images=args.images, seed=args.seed)
+    count = args.images or min(_CALIBRATION, load_data(args.train, model.data_config).num_images)
+    return load_data(args.train, model.data_config, num_images=count, seed=args.seed)
 
 
 def _training_data(args: argparse.Namespace, model: LoadedModel) -> ImageData:

@@ -46,7 +46,11 @@ def moments_of(visit: Visit, product: Product, most_rows: int = MOST_ROWS) -> Mo
     total = sum(product.num_rows(batch.values[visit.unit.inputs[0]]) for batch in visit.batches)
     step = -(-total // most_rows)
     count, sums = 0, [torch.zeros(1, dtype=torch.float64)] * 4
-    for rows_float, rows in _rows(visit, product, step):
+    shift_float: Tensor | None = None
+    for seen_float, seen in _rows(visit, product, step):
+        if shift_float is None:  # about the first rows' means, so that nothing cancels
+            shift_float, shift = seen_float.mean(1, keepdim=True), seen.mean(1, keepdim=True)
+        rows_float, rows = seen_float - shift_float, seen - shift
         parts = (
             rows_float.sum(1, dtype=torch.float64),
             rows.sum(1, dtype=torch.float64),
@@ -55,10 +59,13 @@ def moments_of(visit: Visit, product: Product, most_rows: int = MOST_ROWS) -> Mo
         )
         sums = [s + part for s, part in zip(sums, parts, strict=True)]
         count += rows.shape[1]
+    assert shift_float is not None
     mean_float, mean, second, cross = (s / count for s in sums)
     outer = mean.unsqueeze(2)
     covariance = second - outer * mean.unsqueeze(1)
-    return Moments(mean_float, mean, covariance, cross - outer * mean_float.unsqueeze(1))
+    cross = cross - outer * mean_float.unsqueeze(1)
+    mean_float, mean = mean_float + shift_float.squeeze(1), mean + shift.squeeze(1)
+    return Moments(mean_float, mean, covariance, cross)
 
 
 def _rows(visit: Visit, product: Product, step: int) -> Iterator[tuple[Tensor, Tensor]]:

@@ -138,7 +138,7 @@ def ridge(weight: Tensor, second: Tensor, cross: Tensor, strength: float) -> Ten
 
 
 def damped(second: Tensor, damping: float) -> Tensor:
-    """Return H with ``damping`` times its mean diagonal added; dead columns get 1."""
+    """Return H with ``damping`` times its mean diagonal added; dead columns get that mean, or 1."""
     diagonal = second.diagonal(dim1=1, dim2=2)
     mean = diagonal.mean(1, keepdim=True)
     extra = torch.where(diagonal <= 0, torch.where(mean > 0, mean, 1.0), damping * mean)

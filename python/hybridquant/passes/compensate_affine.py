@@ -8,7 +8,7 @@ from torch import Tensor
 from hybridquant.calibration import Calibration
 from hybridquant.capture.graph import weight_of
 from hybridquant.layerwise import Product, products_of, sweep, unit_of
-from hybridquant.layerwise.outputs import outputs_of
+from hybridquant.layerwise.outputs import OutputMoments, output_moments
 from hybridquant.layerwise.products import is_shared, present_bias, set_bias
 from hybridquant.layerwise.sweep import MEMORY
 from hybridquant.passes import PASSES
@@ -50,7 +50,11 @@ def compensate_affine(
     for visit in sweep(graph, calibration, units, images=images, memory=memory, what=what):
         product = products[visit.unit.nodes[0]]
         with torch.no_grad():
-            factor, offset = _fit(outputs_of(visit, product), _own_scales(graph, product) is None)
+            moments = output_moments(visit, product)
+            factor = torch.ones_like(moments.mean)
+            if _own_scales(graph, product) is not None:
+                factor = _slopes(moments)
+            offset = moments.mean_float - factor * moments.mean
             _scale_weight(graph, product, factor)
             bias = present_bias(graph, product) * factor + offset
             set_bias(graph, product, bias.float())
@@ -68,26 +72,11 @@ def _own_scales(graph: QuantGraph, product: Product) -> AffineFakeQuant | None:
     return module
 
 
-def _fit(pairs: list[tuple[Tensor, Tensor]], is_fixed: bool) -> tuple[Tensor, Tensor]:
-    """Return the factor and the number of each channel, float64 [channels]; factors 1 if fixed."""
-    count = sum(exact.shape[1] for exact, _ in pairs)
-
-    def mean(values: list[Tensor]) -> Tensor:
-        return torch.stack([v.sum(1, dtype=torch.float64) for v in values]).sum(0) / count
-
-    mean_exact, mean_now = (mean([pair[i] for pair in pairs]) for i in (0, 1))
-    factor = torch.ones_like(mean_now)
-    if not is_fixed:
-        centred = [
-            (exact.double() - mean_exact[:, None], now.double() - mean_now[:, None])
-            for exact, now in pairs
-        ]
-        variance = mean([now * now for _, now in centred])
-        covariance = mean([exact * now for exact, now in centred])
-        is_useful = (variance > 0) & (covariance > 0)
-        found = (covariance / torch.where(is_useful, variance, 1.0)).clamp(*_FACTORS)
-        factor = torch.where(is_useful, found, factor)
-    return factor, mean_exact - factor * mean_now
+def _slopes(moments: OutputMoments) -> Tensor:
+    """Return the regression of the float output on the quantized one, [channels]."""
+    is_useful = (moments.variance > 0) & (moments.covariance > 0)
+    found = moments.covariance / torch.where(is_useful, moments.variance, 1.0)
+    return torch.where(is_useful, found.clamp(*_FACTORS), 1.0)
 
 
 def _scale_weight(graph: QuantGraph, product: Product, factor: Tensor) -> None:

@@ -6,7 +6,7 @@ import torch
 
 from hybridquant.calibration import Calibration
 from hybridquant.layerwise import products_of, sweep, unit_of
-from hybridquant.layerwise.outputs import outputs_of
+from hybridquant.layerwise.outputs import output_moments
 from hybridquant.layerwise.products import is_shared, present_bias, set_bias
 from hybridquant.layerwise.sweep import MEMORY
 from hybridquant.passes import PASSES
@@ -43,9 +43,7 @@ def correct_bias(
     ):
         product = products[visit.unit.nodes[0]]
         with torch.no_grad():
-            pairs = outputs_of(visit, product)
-            total = sum((floats - now).sum(1, dtype=torch.float64) for floats, now in pairs)
-            count = sum(floats.shape[1] for floats, _ in pairs)
-            off = total / count
+            moments = output_moments(visit, product)
+            off = moments.mean_float - moments.mean
             set_bias(graph, product, (present_bias(graph, product) + off).float())
     return graph

@@ -54,6 +54,30 @@ class Norms(nn.Module):
         return self.c(self.act(self.a(y))) + nn.functional.interpolate(down, scale_factor=4.0) + x
 
 
+class Picked(nn.Module):
+    """Channels in another order, and one of them twice."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.b = nn.Conv2d(8, 8, 1), nn.Conv2d(8, 8, 1)
+        self.register_buffer("order", torch.tensor([7, 0, 1, 2, 3, 4, 5, 5]))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.b(self.a(x)[:, self.order])
+
+
+class TiedBias(nn.Module):
+    """Two convolutions with one bias: neither may be rescaled alone."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.b, self.c = (nn.Conv2d(8, 8, 1) for _ in range(3))
+        self.b.bias = self.a.bias
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.c(self.b(self.a(x)))
+
+
 def model_of(part: nn.Module) -> nn.Module:
     torch.manual_seed(0)
     model = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.GELU(), part, nn.GELU()).eval()
@@ -85,6 +109,8 @@ def summary(groups: list[ChannelGroup]) -> list[tuple[str, int, list[str]]]:
         (Linear(), [("qkv", 8, ["proj"])]),
         (Gated(), [("both", 8, ["out"]), ("both", 8, ["out"])]),
         (Norms(), [("norm", 8, ["b", "a"])]),
+        (Picked(), [("a", 7, ["b"])]),  # nobody reads one channel
+        (TiedBias(), []),
     ],
 )
 def test_channels_are_found_and_may_be_rescaled(

@@ -18,7 +18,7 @@ def last_outputs(graph: QuantGraph, calibration: Calibration) -> tuple[torch.Ten
     product = products_of(graph)[-1]
     (visit,) = list(sweep(graph, calibration, [unit_of([product.node])]))
     with torch.no_grad():
-        pairs = outputs_of(visit, product)
+        pairs = list(outputs_of(visit, product))
     exact, now = (torch.cat([pair[i] for pair in pairs], 1) for i in (0, 1))
     return exact, now
 

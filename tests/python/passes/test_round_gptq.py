@@ -113,6 +113,18 @@ def test_again_from_the_original_weights(
         assert torch.equal(a, b)
 
 
+def test_channels_that_hardly_vary(block: nn.Module, calibration: Calibration) -> None:
+    with torch.no_grad():  # the depthwise convolution then reads 1000 and a little
+        block.stem.weight.mul_(1e-4)
+        block.stem.bias.fill_(1000.0)
+    specs = {"weight": QuantSpec(4, "symmetric", "channel"), "activation": QuantSpec(16)}
+    graph = prepare(
+        capture(block, calibration.first()), lambda edges: [specs[e.operand] for e in edges]
+    )
+    PASSES["round_gptq"](PASSES["observe"](graph, calibration), calibration)
+    assert all(bool(p.isfinite().all()) for p in graph.parameters())
+
+
 class Shared(nn.Module):
     def __init__(self) -> None:
         super().__init__()
