@@ -50,7 +50,6 @@ def arguments(photographs, out, *more, epochs=2):
     # fmt: off
     return [
         "finetune", "small_factory:make", "--recipe", path,
-
         "--images", 4, "--train", photographs / "imagenette_calib.tar", "--train-images", 8,
         "--epochs", epochs, "--out", out, "--threads", 1, "--batch-size", 2, *more,
     ]
