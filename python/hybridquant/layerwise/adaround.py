@@ -104,7 +104,7 @@ def beta_at(
         last: Exponent at the end.
 
     Example:
-        >>> [beta_at(step, 100) for step in (0, 19, 20, 60, 99)]
+        >>> [round(beta_at(step, 100), 3) for step in (0, 19, 20, 60, 99)]
         [0.0, 0.0, 20.0, 11.0, 2.225]
     """
     start = warmup * steps

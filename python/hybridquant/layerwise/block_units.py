@@ -125,11 +125,11 @@ def _opened(segment: _Segment) -> list[_Segment]:
 
 
 def _by_block(nodes: Sequence[fx.Node]) -> list[_Segment]:
-    """Return a segment a block; what has no weights belongs to what stands before it."""
+    """Return a segment a block; what is in none belongs to what stands before it."""
     runs: list[tuple[str, list[fx.Node]]] = []
     for node in nodes:
-        has_weights = node.meta["kind"] in WEIGHTED_KINDS
-        key = _block_of(node) if has_weights or not runs else runs[-1][0]
+        is_own = node.meta["kind"] in WEIGHTED_KINDS or node.meta["block"] is not None
+        key = _block_of(node) if is_own or not runs else runs[-1][0]
         if runs and runs[-1][0] == key:
             runs[-1][1].append(node)
         else:

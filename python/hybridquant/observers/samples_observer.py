@@ -20,6 +20,7 @@ class SamplesObserver(Observer):
     histogram a row.
 
     Example:
+        >>> import torch
         >>> observer = SamplesObserver(QuantSpec(bits=4), channel_axis=None)
         >>> observer.observe(torch.tensor([0.5, 2.0]))
         >>> observer.samples().largest.tolist()

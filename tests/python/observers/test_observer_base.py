@@ -7,7 +7,7 @@ from hybridquant.observers import OBSERVERS
 from hybridquant.observers.parameters import SCALE_FLOOR
 from hybridquant.types import QuantSpec
 
-NAMES = ["ema", "entropy", "histogram", "minmax", "mse", "percentile"]
+NAMES = ["ema", "entropy", "histogram", "minmax", "mse", "percentile", "percentile_l2"]
 # More values than a row keeps exactly, so that histograms are used.
 MANY = 5000
 # These count all batches in one histogram, so batches may come in any order and cut.
@@ -34,7 +34,7 @@ def same(left, right):
     return all(torch.equal(a, b) for a, b in zip(left, right, strict=True))
 
 
-def test_registry_holds_the_six():
+def test_registry_holds_them_all():
     assert OBSERVERS.names() == NAMES
 
 
