@@ -74,7 +74,7 @@ def test_a_table_and_how_it_goes_on(
     assert eight.integer_top1 is not None
     assert eight.integer_bytes is not None
     assert two.integer == "3 of 5 operators"
-    assert "zero-points" in two.integer_problem
+    assert "no fake-quant module" in two.integer_problem
     assert (two.integer_top1, two.integer_bytes) == (None, None)
     assert all(row.peak_mib and row.peak_mib > 50 for row in found.rows)
 

@@ -28,6 +28,8 @@ rules:
     granularity: channel
 {more}passes: [observe]
 """
+# Shares of attention that are powers of the root of two.
+LEVELS = "  - {operators: matmul, producers: softmax, bits: 4, quantizer: log_sqrt2}\n"
 SUMS = "  - {operators: [div, add], operand: activation, skip: true}\n"
 
 

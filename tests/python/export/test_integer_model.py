@@ -10,6 +10,7 @@ from integer_graphs import (
     CLASSES,
     CONFIG,
     FUNCTIONS,
+    LEVELS,
     SMALL,
     SUMS,
     attention,
@@ -64,11 +65,12 @@ def graphs(tmp_path_factory):
     graphs = {name: lowered(folder, function) for name, function in FUNCTIONS.items()}
     graphs["sums"] = lowered(folder, linear_attention, more=SUMS)
     graphs["4 bits"] = lowered(folder, attention, bits=4)
+    graphs["levels"] = lowered(folder, attention, more=LEVELS)
     graphs["by hand"] = small_graph()
     return graphs
 
 
-@pytest.mark.parametrize("name", [*FUNCTIONS, "sums", "4 bits", "by hand"])
+@pytest.mark.parametrize("name", [*FUNCTIONS, "sums", "4 bits", "levels", "by hand"])
 def test_what_is_loaded_is_what_was_saved(name, graphs, tmp_path):
     graph, config = graphs[name], SMALL if name == "by hand" else CONFIG
     save_integer_model(graph, tmp_path / "m.safetensors", config, CLASSES)
