@@ -6,7 +6,7 @@ import math
 
 from torch import fx
 
-from hybridquant.capture.graph import FloatGraph, args_of, weight_of
+from hybridquant.capture.graph import FloatGraph, args_of, shape_for_one, weight_of
 
 
 def num_weights(graph: FloatGraph, node: fx.Node) -> int:
@@ -38,5 +38,4 @@ def _kernel_size(node: fx.Node) -> int:
 
 def num_elements(node: fx.Node) -> int:
     """Return how many values ``node`` yields for one image."""
-    factor = node.meta["batch_factor"]
-    return math.prod(factor if size == -1 else size for size in node.meta["shape"])
+    return math.prod(shape_for_one(node))

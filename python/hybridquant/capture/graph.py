@@ -71,6 +71,12 @@ def args_of(node: fx.Node) -> tuple[Any, ...]:
     return node.args
 
 
+def shape_for_one(node: fx.Node) -> tuple[int, ...]:
+    """Return the sizes of a node's value for one image."""
+    factor = node.meta["batch_factor"]
+    return tuple(factor if size == -1 else size for size in node.meta["shape"])
+
+
 def _check_input(x: Tensor, shape: tuple[int, ...], dtype: torch.dtype) -> None:
     if not isinstance(x, Tensor) or x.dtype != dtype:
         got = x.dtype if isinstance(x, Tensor) else type(x).__name__

@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, fx
 from torch.fx.node import Target
 
-from hybridquant.capture.graph import args_of
+from hybridquant.capture.graph import args_of, shape_for_one
 from hybridquant.capture.vocabulary import LAYOUT_KINDS
+from hybridquant.layerwise.channel_rules import NO_CHANNEL, passed_on
 from hybridquant.layerwise.products import Product
-from hybridquant.layerwise.units import readers_of
+from hybridquant.layerwise.units import num_readers, readers_of, unquantized
 from hybridquant.quant_graph import QuantGraph
 
-# Functions of one number with f(c x) = c f(x) for every c > 0.
-_HOMOGENEOUS = frozenset({"abs", "leaky_relu", "neg", "relu"})
-_POOLS = frozenset({"adaptive_avg_pool2d", "avg_pool2d", "max_pool2d"})
-_REDUCTIONS = frozenset({"amax", "amin", "mean", "sum"})
 # Arguments of a norm that hold gamma and beta.
 NORM_PARAMETERS = {
     "batch_norm": (1, 2),
@@ -26,8 +22,6 @@ NORM_PARAMETERS = {
     "layer_norm": (2, 3),
     "rms_norm": (2,),
 }
-# Places without a channel of the producer.
-_NONE = -1
 
 
 @dataclass(frozen=True)
@@ -78,7 +72,7 @@ def find_channel_groups(graph: QuantGraph, products: list[Product]) -> list[Chan
         products: All its products.
     """
     by_node = {product.node: product for product in products}
-    tied = {p.weight.target for p in products if _num_readers(graph, p.weight) > 1}
+    tied = {p.weight.target for p in products if num_readers(graph, p.weight) > 1}
     groups = []
     for node in graph.graph.nodes:
         if node.op != "call_function" or not _has_factors(graph, node, by_node):
@@ -94,29 +88,23 @@ def find_channel_groups(graph: QuantGraph, products: list[Product]) -> list[Chan
     return groups
 
 
-def _num_readers(graph: QuantGraph, parameter: fx.Node) -> int:
-    """Return how many operators read a parameter."""
-    nodes = (node for node in graph.graph.nodes if node.target == parameter.target)
-    return len({reader for node in nodes for reader in readers_of(node)})
-
-
 def _has_factors(graph: QuantGraph, node: fx.Node, products: dict[fx.Node, Product]) -> bool:
     """Tell whether a node's output channels each have a factor of their own."""
     if node in products:
-        if products[node].kind == "conv_transpose2d":
-            return False
-    elif node.meta["kind"] not in NORM_PARAMETERS or not row_parameters(node):
-        return False
-    parameters = row_parameters(node)
-    is_own = all(p.op == "get_attr" and _num_readers(graph, p) == 1 for p in parameters)
-    is_by_channel = node in products or all(len(p.meta["shape"]) == 1 for p in parameters)
-    return is_own and is_by_channel and _scales_weight(node)
+        is_producer = products[node].kind != "conv_transpose2d"
+    else:
+        is_producer = node.meta["kind"] in NORM_PARAMETERS and _has_gamma(node)
+    return is_producer and all(
+        parameter.op == "get_attr" and num_readers(graph, parameter) == 1
+        for parameter in row_parameters(node)
+    )
 
 
-def _scales_weight(node: fx.Node) -> bool:
-    """Tell whether a producer has a weight at all; a norm may have none."""
-    place = NORM_PARAMETERS.get(node.meta["kind"], (1,))[0]
-    return len(args_of(node)) > place and isinstance(args_of(node)[place], fx.Node)
+def _has_gamma(norm: fx.Node) -> bool:
+    """Tell whether a norm has a factor for each channel; it may have none, or one an element."""
+    place = NORM_PARAMETERS[norm.meta["kind"]][0]
+    gamma = args_of(norm)[place] if len(args_of(norm)) > place else None
+    return gamma is not None and len(gamma.meta["shape"]) == 1
 
 
 def row_parameters(producer: fx.Node) -> list[fx.Node]:
@@ -124,13 +112,7 @@ def row_parameters(producer: fx.Node) -> list[fx.Node]:
     arguments = args_of(producer)
     places = NORM_PARAMETERS.get(producer.meta["kind"], (1, 2))
     found = [arguments[place] for place in places if place < len(arguments)]
-    return [_source(node) for node in found if node is not None]
-
-
-def _source(node: fx.Node) -> fx.Node:
-    while node.op == "call_module":
-        node = node.all_input_nodes[0]
-    return node
+    return [unquantized(node) for node in found if node is not None]
 
 
 class _Follower:
@@ -144,14 +126,14 @@ class _Follower:
         wanted: Tensor | None,
     ) -> None:
         self._products, self._tied, self._producer = products, tied, producer
-        shape = _shape(producer)
+        shape = shape_for_one(producer)
         is_last = producer.meta["kind"] in ("linear", "layer_norm", "rms_norm")
         axis = len(shape) - 1 if is_last else 1
         self._legal = (
             torch.ones(shape[axis], dtype=torch.bool) if wanted is None else wanted.clone()
         )
         sizes = [-1 if i == axis else 1 for i in range(len(shape))]
-        numbers = torch.where(self._legal, torch.arange(shape[axis]), _NONE)
+        numbers = torch.where(self._legal, torch.arange(shape[axis]), NO_CHANNEL)
         self._numbers: dict[fx.Node, Tensor] = {producer: numbers.reshape(sizes).expand(shape)}
         self._only_moved = {producer}
         self._readers: list[Reader] = []
@@ -167,7 +149,7 @@ class _Follower:
                 elif self._step(reader, source):
                     following.append(reader)
         for read in (found.channels for found in self._readers):
-            read[(read >= 0) & ~self._legal[read.clamp(min=0)]] = _NONE
+            read[(read >= 0) & ~self._legal[read.clamp(min=0)]] = NO_CHANNEL
         readers = tuple(r for r in self._readers if bool((r.channels >= 0).any()))
         seen = torch.cat([r.channels for r in readers] or [torch.empty(0, dtype=torch.int64)])
         self._legal &= torch.isin(torch.arange(len(self._legal)), seen)
@@ -176,7 +158,7 @@ class _Follower:
     def _step(self, node: fx.Node, source: fx.Node) -> bool:
         """Work out the numbers behind ``node``; say whether there are any to follow."""
         before = self._numbers[source]
-        after = None if node.op == "output" else _passed_on(node, source, before)
+        after = None if node.op == "output" else passed_on(node, source, before)
         if after is not None and node in self._numbers:  # through two of its inputs
             after = None
         if after is None:
@@ -208,104 +190,3 @@ class _Follower:
     def _forbid(self, numbers: Tensor) -> None:
         found = numbers.unique()
         self._legal[found[found >= 0]] = False
-
-
-def _passed_on(node: fx.Node, source: fx.Node, numbers: Tensor) -> Tensor | None:
-    """Return the channel numbers of a node's result; None where it does not pass factors on."""
-    kind = node.meta["kind"]
-    if kind in LAYOUT_KINDS or kind in ("cat", "pad"):
-        return _moved(node, source, numbers)
-    if kind in _HOMOGENEOUS:
-        return numbers
-    rule = _RULES.get(kind)
-    return None if rule is None else rule(node, source, numbers)
-
-
-def _moved(node: fx.Node, source: fx.Node, numbers: Tensor) -> Tensor | None:
-    """Move the numbers as the values move; what comes from elsewhere has none."""
-    if node.meta["kind"] == "reshape":
-        return numbers.reshape(_shape(node))
-
-    def value(argument: fx.Node) -> Tensor:
-        made = _behind(argument)
-        assert isinstance(made, fx.Node)
-        if made.meta["dtype"] != "float32":  # the places that index_select picks
-            return _constant(made)
-        # Zeros, which padding puts in, are no channel; float64 because some moves take no integers.
-        found = numbers + 1 if made is source else torch.zeros(_shape(made), dtype=torch.int64)
-        return found.double()
-
-    args = fx.map_arg(node.args, value)
-    is_constant_pad = node.target is torch.ops.aten.constant_pad_nd.default
-    args = args[:2] if is_constant_pad else args
-    result: Tensor = node.target(*args, **node.kwargs)  # type: ignore[operator]
-    return result.long() - 1
-
-
-def _scaled(node: fx.Node, source: fx.Node, numbers: Tensor) -> Tensor | None:
-    """A product with a number or a tensor; of a quotient, the dividend."""
-    first, second = (_behind(argument) for argument in args_of(node)[:2])
-    if first is second or (node.meta["kind"] == "div" and first is not source):
-        return None
-    if not isinstance(second, fx.Node):
-        is_positive = isinstance(second, int | float) and second > 0
-        return numbers if is_positive else None
-    shape = _shape(node)
-    is_broadcast = all(n in (1, m) for n, m in zip(numbers.shape[::-1], shape[::-1], strict=False))
-    return numbers.expand(shape) if is_broadcast else None
-
-
-def _mixed(node: fx.Node, source: fx.Node, numbers: Tensor) -> Tensor | None:
-    """A matrix product mixes rows, or columns, that have the same channel all along."""
-    first, second = (_behind(argument) for argument in args_of(node)[:2])
-    if first is second:
-        return None
-    axis = -1 if first is source else -2  # that is summed over
-    kept = numbers.narrow(axis, 0, 1)
-    if not bool((numbers == kept).all()):
-        return None
-    return kept.expand(_shape(node))
-
-
-def _pooled(node: fx.Node, _source: fx.Node, numbers: Tensor) -> Tensor | None:
-    kept = numbers[:, :, :1, :1]
-    return kept.expand(_shape(node)) if bool((numbers == kept).all()) else None
-
-
-def _reduced(node: fx.Node, _source: fx.Node, numbers: Tensor) -> Tensor | None:
-    kept = numbers
-    for axis in args_of(node)[1]:
-        kept = kept.narrow(axis, 0, 1)
-    return kept.reshape(_shape(node)) if bool((numbers == kept).all()) else None
-
-
-_RULES: dict[str, Callable[[fx.Node, fx.Node, Tensor], Tensor | None]] = {
-    **dict.fromkeys(_POOLS, _pooled),
-    **dict.fromkeys(_REDUCTIONS, _reduced),
-    **dict.fromkeys(("mul", "div"), _scaled),
-    "matmul": _mixed,
-}
-
-
-def _behind(argument: object) -> object:
-    """Return the operator whose value an argument is, fake-quantization aside."""
-    while isinstance(argument, fx.Node) and argument.op == "call_module":
-        argument = argument.args[0]
-    return argument
-
-
-def _constant(node: fx.Node) -> Tensor:
-    """Return the constant that a ``get_attr`` node reads."""
-    owner = node.graph.owning_module
-    assert owner is not None
-    for name in str(node.target).split("."):
-        owner = getattr(owner, name)
-    assert isinstance(owner, Tensor)
-    return owner
-
-
-def _shape(node: object) -> tuple[int, ...]:
-    """Return the sizes of a node's value for one image."""
-    assert isinstance(node, fx.Node)
-    factor = node.meta["batch_factor"]
-    return tuple(factor if size == -1 else size for size in node.meta["shape"])

@@ -10,9 +10,10 @@ from torch import Tensor, fx
 from torch.nn import functional as F
 
 from hybridquant.calibration import Calibration
+from hybridquant.capture.cost import num_elements
 from hybridquant.layerwise.graph_run import GraphRun
 from hybridquant.layerwise.sweep import Visit
-from hybridquant.layerwise.trial import elements_of, images_in, narrow_images
+from hybridquant.layerwise.trial import images_in, narrow_images
 from hybridquant.layerwise.units import Unit, readers_of
 from hybridquant.quant_graph import QuantGraph
 
@@ -135,11 +136,11 @@ class Importance:
 
     def _next(self, unit: Unit, images: int) -> list[Unit]:
         """Return ``unit`` and those to come that fit beside it; alone if the rest will differ."""
-        taken, held = [unit], sum(map(elements_of, (*unit.nodes, *self._known)))
+        taken, held = [unit], sum(map(num_elements, (*unit.nodes, *self._known)))
         for other in self._pending if self._source != "quant_chain" else ():
             if other is unit or other.nodes[0] in self._known:
                 continue
-            held += sum(map(elements_of, other.nodes))
+            held += sum(map(num_elements, other.nodes))
             if 4 * held * images > self._memory * _GIB:
                 break
             taken.append(other)
@@ -264,5 +265,5 @@ def _images_at_once(graph: QuantGraph, memory: float, source: Source) -> int:
     """Return how many images are run forward and back together: all values of a run are kept."""
     nodes = [node for node in graph.graph.nodes if node.op in ("call_function", "placeholder")]
     # A value, its gradient, and what an operator keeps for its way back.
-    bytes_each = (8 if source == "perturb" else 4) * 3 * sum(map(elements_of, nodes))
+    bytes_each = (8 if source == "perturb" else 4) * 3 * sum(map(num_elements, nodes))
     return max(1, min(_LARGEST_RUN, int(memory * _GIB / bytes_each)))

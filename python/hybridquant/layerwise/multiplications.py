@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 from torch import Tensor, fx
 
 from hybridquant.capture.graph import args_of
+from hybridquant.layerwise.units import operators_read
 from hybridquant.quant_graph import QuantEdge, QuantGraph
 
 _CONVOLUTIONS = frozenset({"conv1d", "conv2d", "conv3d", "conv_transpose2d"})
@@ -112,11 +112,5 @@ def siblings_of(graph: QuantGraph) -> list[list[Multiplication]]:
 
 def _last_read(node: fx.Node, place: dict[fx.Node, int]) -> int:
     """Return the place of the last operator that ``node`` reads, fake-quantization aside."""
-    last = -1
-    for argument in node.all_input_nodes:
-        source: Any = argument
-        while source.op == "call_module":
-            source = source.all_input_nodes[0]
-        if source.op == "call_function":
-            last = max(last, place[source])
-    return last
+    sources = operators_read(node)
+    return max((place[source] for source in sources if source.op == "call_function"), default=-1)

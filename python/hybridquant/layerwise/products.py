@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
 from torch.nn import functional as F
 
 from hybridquant.capture.graph import args_of, weight_of
-from hybridquant.layerwise.units import readers_of
+from hybridquant.layerwise.units import num_readers, unquantized
 from hybridquant.quant_graph import QuantEdge, QuantGraph
 
 # Kinds whose inputs can be laid out as rows of a matrix.
@@ -98,9 +97,7 @@ def products_of(graph: QuantGraph) -> list[Product]:
     for node in graph.graph.nodes:
         if node.op != "call_function" or node.meta["kind"] not in _KINDS:
             continue
-        weight: Any = args_of(node)[1]
-        if weight.op == "call_module":
-            weight = args_of(weight)[0]
+        weight = unquantized(args_of(node)[1])
         if weight.op != "get_attr":
             continue
         kind = node.meta["kind"]
@@ -128,7 +125,7 @@ def present_bias(graph: QuantGraph, product: Product) -> Tensor:
 
 def is_shared(graph: QuantGraph, product: Product) -> bool:
     """Tell whether another operator reads the weight too."""
-    return _num_readers(graph, product.weight) > 1
+    return num_readers(graph, product.weight) > 1
 
 
 def set_bias(graph: QuantGraph, product: Product, bias: Tensor) -> None:
@@ -146,7 +143,7 @@ def own_bias(graph: QuantGraph, product: Product) -> fx.Node:
     """Return the node of a bias that no other operator reads, made where there is none."""
     arguments = args_of(product.node)
     node = arguments[2] if len(arguments) > 2 else None
-    if isinstance(node, fx.Node) and _num_readers(graph, node) == 1:
+    if isinstance(node, fx.Node) and num_readers(graph, node) == 1:
         return node
     if not hasattr(graph, "biases"):
         graph.add_submodule("biases", nn.Module())
@@ -160,8 +157,3 @@ def own_bias(graph: QuantGraph, product: Product) -> fx.Node:
     product.node.update_arg(2, read)
     graph.recompile()
     return read
-
-
-def _num_readers(graph: QuantGraph, parameter: fx.Node) -> int:
-    readers = [node for node in graph.graph.nodes if node.target == parameter.target]
-    return len({user for node in readers for user in readers_of(node)})

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, fx
 
 from hybridquant.calibration import Calibration
+from hybridquant.capture.cost import num_elements
 from hybridquant.capture.graph import weight_of
 from hybridquant.layerwise.units import Unit, in_order
 from hybridquant.progress import track
@@ -19,6 +20,7 @@ Values = dict[fx.Node, Tensor]
 # Bytes that the values between units may take, in GiB, unless a recipe says otherwise.
 MEMORY = 1.5
 _GIB = 2**30
+_BYTES = 4  # of a float32
 
 
 @dataclass
@@ -182,20 +184,14 @@ def _images(
         msg = f"sweep: images must be at least 1, got {images}"
         raise ValueError(msg)
     (image,) = graph.graph.find_nodes(op="placeholder")
-    held = most = _bytes(image)
+    held = most = _BYTES * num_elements(image)
     for position, unit in enumerate(order):
-        held += sum(_bytes(node) for node in unit.outputs)
+        held += sum(_BYTES * num_elements(node) for node in unit.outputs)
         most = max(most, held)
-        held -= sum(_bytes(node) for node in last_use.get(position, ()))
+        held -= sum(_BYTES * num_elements(node) for node in last_use.get(position, ()))
     fitting = int(memory * _GIB / (2 * most))
     if fitting < 1:
         need = 2 * most / _GIB
         msg = f"sweep: memory must be at least {need:.2g} GiB for one image, got {memory}"
         raise ValueError(msg)
     return fitting if images is None else min(images, fitting)
-
-
-def _bytes(node: fx.Node) -> int:
-    """Return the bytes of an operator's value for one image."""
-    shape = torch.Size(node.meta["batch_factor"] if n == -1 else n for n in node.meta["shape"])
-    return 4 * shape.numel()

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, fx
 
+from hybridquant.capture.cost import num_elements
 from hybridquant.capture.graph import args_of, weight_of
 from hybridquant.layerwise.multiplications import Multiplication
 from hybridquant.layerwise.similarity import Metric, loss_of, separates
@@ -144,7 +145,7 @@ def trial_of(
             would be more values than this; all if None.
     """
     total = sum(images_in(batch) for batch in visit.batches)
-    an_image = elements_of(operator.node)
+    an_image = num_elements(operator.node)
     stride = 1 if values is None else -(-total // max(1, min(total, values // an_image)))
     chunks: list[_Chunk] = []
     start = 0
@@ -162,12 +163,6 @@ def images_of(node: fx.Node, value: Tensor) -> int:
     """Return how many images the value of an operator holds."""
     axis = _batch_axis(node)
     return 1 if axis is None else value.shape[axis] // int(node.meta["batch_factor"])
-
-
-def elements_of(node: fx.Node) -> int:
-    """Return the number of elements of an operator's value for one image."""
-    shape = torch.Size(node.meta["batch_factor"] if n == -1 else n for n in node.meta["shape"])
-    return shape.numel()
 
 
 def images_in(batch: Batch) -> int:

@@ -51,12 +51,23 @@ def operators_read(node: fx.Node) -> list[fx.Node]:
     """Return the operators, or the image, whose values ``node`` reads, fake-quantization aside."""
     found = []
     for argument in node.all_input_nodes:
-        source = argument
-        while source.op == "call_module":
-            source = source.all_input_nodes[0]
+        source = unquantized(argument)
         if source.op != "get_attr":
             found.append(source)
     return found
+
+
+def unquantized(node: fx.Node) -> fx.Node:
+    """Return the operator, parameter or image whose value ``node`` is, or fake-quantizes."""
+    while node.op == "call_module":
+        node = node.all_input_nodes[0]
+    return node
+
+
+def num_readers(graph: QuantGraph, parameter: fx.Node) -> int:
+    """Return how many operators read a parameter, by any of its ``get_attr`` nodes."""
+    nodes = (node for node in graph.graph.nodes if node.target == parameter.target)
+    return len({reader for node in nodes for reader in readers_of(node)})
 
 
 def readers_of(node: fx.Node) -> list[fx.Node]:

@@ -10,6 +10,7 @@ from typing import Any, Generic, TypeVar, cast
 import torch
 from torch import Tensor, fx
 
+from hybridquant.capture.graph import shape_for_one
 from hybridquant.lower.fixed_point import check_requantized, multiplier
 from hybridquant.lower.int_graph import (
     DTYPES,
@@ -21,7 +22,7 @@ from hybridquant.lower.int_graph import (
     IntTensor,
 )
 from hybridquant.lower.product_constants import Weights, product_constants
-from hybridquant.lower.reader import Reader, shape_for_one
+from hybridquant.lower.reader import Reader
 from hybridquant.quant_graph import QuantGraph
 
 C = TypeVar("C", bound=AnyCodes)

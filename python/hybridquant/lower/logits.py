@@ -8,14 +8,13 @@ from dataclasses import replace
 from torch import fx
 
 from hybridquant.capture.blocks import WEIGHTED_KINDS
-from hybridquant.capture.graph import args_of
+from hybridquant.capture.graph import args_of, shape_for_one
 from hybridquant.capture.vocabulary import LAYOUT_KINDS
 from hybridquant.lower.errors import CannotLowerError
 from hybridquant.lower.int_graph import ChannelCodes, Codes
 from hybridquant.lower.lowering import Lowering
 from hybridquant.lower.nodes.table import KINDS, table_values
 from hybridquant.lower.patterns import find_l2_norm
-from hybridquant.lower.reader import shape_for_one
 from hybridquant.lower.sums import sums_of
 
 # Fraction bits that logits keep below the scale of what they are made from.

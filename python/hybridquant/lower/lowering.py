@@ -7,13 +7,12 @@ from typing import Any
 
 from torch import fx
 
-from hybridquant.capture.graph import args_of, weight_of
+from hybridquant.capture.graph import args_of, shape_for_one, weight_of
 from hybridquant.capture.vocabulary import LAYOUT_KINDS
 from hybridquant.lower.builder import Builder, C, ChannelOperand, Form, Operand
 from hybridquant.lower.errors import CannotLowerError, LoweringError
 from hybridquant.lower.float_operators import FloatNames
 from hybridquant.lower.int_graph import AnyCodes, ChannelCodes, Codes, IntGraph
-from hybridquant.lower.reader import shape_for_one
 from hybridquant.quant_graph import QuantGraph
 from hybridquant.registry import Registry
 

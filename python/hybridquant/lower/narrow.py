@@ -12,14 +12,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, fx
 
-from hybridquant.capture.graph import args_of
+from hybridquant.capture.graph import args_of, shape_for_one
 from hybridquant.lower.builder import Operand
 from hybridquant.lower.errors import CannotLowerError
 from hybridquant.lower.int_graph import Codes
 from hybridquant.lower.lowering import Lowering
 from hybridquant.lower.product_constants import Weights
 from hybridquant.lower.products import add_product, factors_of
-from hybridquant.lower.reader import shape_for_one
 
 
 @dataclass(frozen=True)

@@ -7,10 +7,9 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, fx
 
-from hybridquant.capture.graph import args_of
+from hybridquant.capture.graph import args_of, shape_for_one
 from hybridquant.lower.builder import Operand
 from hybridquant.lower.lowering import Lowering
-from hybridquant.lower.reader import shape_for_one
 
 
 def selected(lowering: Lowering, node: fx.Node, x: Operand) -> Operand:

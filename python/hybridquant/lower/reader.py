@@ -180,12 +180,6 @@ class Reader:
             return None
 
 
-def shape_for_one(node: fx.Node) -> tuple[int, ...]:
-    """Return the sizes of a node's value for one image."""
-    factor = node.meta["batch_factor"]
-    return tuple(factor if size == -1 else size for size in node.meta["shape"])
-
-
 def _weight_of_levels(value: Tensor, scale: Tensor, module: LevelFakeQuant) -> QuantizedWeight:
     """Return the levels of a weight as int8 codes.
 

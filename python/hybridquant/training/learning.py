@@ -8,9 +8,9 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.fx import Node
 from torch.optim import Optimizer
 
+from hybridquant.capture.cost import num_elements
 from hybridquant.quant_graph import QuantGraph
 from hybridquant.quantizers.affine import AffineFakeQuant
 from hybridquant.training.integer_biases import round_biases, with_integer_biases
@@ -53,7 +53,7 @@ def enable_learning(graph: QuantGraph, *, weight_steps: bool = True) -> Learning
         is_weight = edge.edge.operand == "weight"
         if isinstance(module, AffineFakeQuant) and (weight_steps or not is_weight):
             is_shifted = edge.spec.scheme == "asymmetric" and not is_weight
-            num_values = _num_values(nodes[edge.module]) / module.scale.numel()
+            num_values = num_elements(nodes[edge.module]) / module.scale.numel()
             module.grad_factor = 1.0 / math.sqrt(num_values * module.qmax)
             module.scale.requires_grad_(True)
             module.zero_point.requires_grad_(is_shifted)
@@ -182,9 +182,3 @@ def _to_absolute(scales: list[AffineFakeQuant], zero_points: list[AffineFakeQuan
     for module in zero_points:
         if module.zero_point.grad is not None:
             module.zero_point.mul_(module.qmax - module.qmin).clamp_(module.qmin, module.qmax)
-
-
-def _num_values(node: Node) -> float:
-    """Return how many values of one image, or of a weight, a fake-quant module sees."""
-    shape: tuple[int, ...] = node.meta["shape"]
-    return math.prod(node.meta["batch_factor"] if size == -1 else size for size in shape)

@@ -9,13 +9,12 @@ from typing import Any
 import torch
 from torch import fx
 
-from hybridquant.capture.graph import args_of
+from hybridquant.capture.graph import args_of, shape_for_one
 from hybridquant.lower.builder import C, ChannelOperand, Form
 from hybridquant.lower.int_graph import ChannelCodes
 from hybridquant.lower.lowering import CHANNEL_LOWERINGS, LOWERINGS, Lowering
 from hybridquant.lower.product_constants import Weights
 from hybridquant.lower.products import add_product, channel_axis, factors_of, window_of
-from hybridquant.lower.reader import shape_for_one
 
 
 def lower_conv2d(lowering: Lowering, node: fx.Node, wanted: C) -> Form[C]:

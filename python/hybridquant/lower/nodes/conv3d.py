@@ -5,13 +5,12 @@ from __future__ import annotations
 import torch
 from torch import fx
 
-from hybridquant.capture.graph import args_of
+from hybridquant.capture.graph import args_of, shape_for_one
 from hybridquant.lower.builder import Operand
 from hybridquant.lower.int_graph import Codes
 from hybridquant.lower.lowering import LOWERINGS, Lowering
 from hybridquant.lower.product_constants import Weights
 from hybridquant.lower.products import add_product, check_scales, window_of
-from hybridquant.lower.reader import shape_for_one
 from hybridquant.lower.weights import weights_of
 
 

@@ -9,13 +9,12 @@ from typing import Any
 import torch
 from torch import fx
 
-from hybridquant.capture.graph import args_of
+from hybridquant.capture.graph import args_of, shape_for_one
 from hybridquant.lower.builder import C, ChannelOperand, Form, Operand
 from hybridquant.lower.errors import CannotLowerError
 from hybridquant.lower.int_graph import ChannelCodes, Codes
 from hybridquant.lower.lowering import CHANNEL_LOWERINGS, LOWERINGS, Lowering
 from hybridquant.lower.narrow import narrowed_product
-from hybridquant.lower.reader import shape_for_one
 
 
 @LOWERINGS.register("move")

@@ -5,13 +5,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor, fx
 
-from hybridquant.capture.graph import args_of
+from hybridquant.capture.graph import args_of, shape_for_one
 from hybridquant.lower.builder import Operand
 from hybridquant.lower.fixed_point import multiplier
 from hybridquant.lower.int_graph import Codes
 from hybridquant.lower.lowering import LOWERINGS, Lowering
 from hybridquant.lower.places import selected
-from hybridquant.lower.reader import shape_for_one
 
 _ONE = 2**11
 

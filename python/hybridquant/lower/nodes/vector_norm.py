@@ -7,7 +7,7 @@ import math
 import torch
 from torch import fx
 
-from hybridquant.capture.graph import args_of
+from hybridquant.capture.graph import args_of, shape_for_one
 from hybridquant.lower.builder import Operand
 from hybridquant.lower.errors import CannotLowerError
 from hybridquant.lower.fixed_point import (
@@ -18,7 +18,6 @@ from hybridquant.lower.fixed_point import (
 )
 from hybridquant.lower.int_graph import Codes
 from hybridquant.lower.lowering import LOWERINGS, Lowering
-from hybridquant.lower.reader import shape_for_one
 from hybridquant.lower.sums import product_codes
 
 # A normalised code has 20 fraction bits, of which 15 are kept.
